@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The machine that migrates: what an embedder hands to MigrationSource and MigrationDestination.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "tern/clock.h"
+#include "tern/device_section.h"
+#include "tern/dirty_tracker.h"
+#include "tern/events.h"
+#include "tern/log.h"
+#include "tern/ram_block.h"
+#include "tern/vcpu_control.h"
+
+namespace tern {
+
+using Uuid = std::array<uint8_t, 16>;
+
+/// Everything pointed to outlives the migration. Nothing here is owned.
+struct Machine {
+  /// Name in the stream's configuration section; must be equal on both sides. tern-vmm's are "tern-kvm",
+  /// "tern-threads" and "none".
+  std::string name = "none";
+  std::span<const RamBlock> ram;
+  /// Source only. nullptr: nothing tracks writes; then the guest must be stopped while it migrates.
+  DirtyTracker* tracker = nullptr;
+  VcpuControl* vcpus = nullptr;  ///< required
+  std::span<DeviceSection* const> devices;
+  std::optional<Uuid> uuid;
+  EventSink* events = nullptr;  ///< optional
+  Clock* clock = nullptr;       ///< optional: system_clock()
+  LogSink* log = nullptr;       ///< optional: null_log()
+};
+
+}  // namespace tern

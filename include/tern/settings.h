@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a migration is told before it starts: QEMU's migration parameters and capabilities, and the names of
+// tern's own deadlines. Names, ranges, defaults and help of each stand in one table
+// (migration/params/parameters.h), from which QMP, the tools and docs/reference are made.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "tern/result.h"
+#include "tern/version.h"
+
+namespace tern {
+
+/// Which program and version the other side is: where the wire is not negotiated the source must know.
+enum class PeerVersion {
+  tern,
+  qemu_7_2,
+  qemu_8_0,
+  qemu_8_1,
+  qemu_8_2,
+  qemu_9_0,
+  qemu_9_1,
+  qemu_9_2,
+  qemu_10_0,
+  qemu_10_1,
+  qemu_10_2,
+  qemu_11_0,
+  qemu_11_1,
+};
+
+/// "tern", "qemu-7.2" …
+TERN_API std::string_view to_string(PeerVersion version) noexcept;
+TERN_API Result<PeerVersion> peer_version_from(std::string_view text) noexcept;
+/// The dialect a machine name asks for: "pc-i440fx-7.2" and "pc-q35-8.2" name a QEMU version; others none.
+TERN_API std::optional<PeerVersion> peer_version_of_machine(std::string_view machine) noexcept;
+
+/// One value per migration; frozen when it starts, except where the comment says "live".
+struct Settings {
+  // ---- capabilities (docs/reference/capabilities.md)
+  bool return_path = true;
+  bool pause_before_switchover = false;
+  bool validate_uuid = false;
+  bool switchover_ack = false;
+
+  // ---- parameters (docs/reference/parameters.md)
+  /// Ceiling for page data in bytes/s, 0 = no limit. Live.
+  uint64_t max_bandwidth = 0;
+  /// Bandwidth expected at switchover in bytes/s, 0 = measured. Live.
+  uint64_t avail_switchover_bandwidth = 0;
+  /// How long the guest may be stopped, ms, 0..2000000. Live.
+  uint64_t downtime_limit = 300;
+  /// Not set: taken from the machine name, otherwise tern.
+  std::optional<PeerVersion> peer_version;
+
+  // ---- deadlines, ms, 1..86400000: how long to wait before the peer counts as dead
+  uint32_t connect_timeout = 30000;    ///< source: until the connection stands
+  uint32_t handshake_timeout = 30000;  ///< until the peer's first words; destination: its header after accept
+  uint32_t stall_timeout = 60000;      ///< no byte moved in either direction while one is expected
+  uint32_t final_timeout = 120000;     ///< source: until the destination said that it loaded; destination: until the go
+
+  // ---- limits for what a peer may make a destination keep
+  uint64_t max_device_state = 64ull << 20;  ///< bytes of buffered device state
+
+  /// Put before the thread names, "" for none (names are cut at 15 characters).
+  std::string thread_prefix;
+};
+
+}  // namespace tern
