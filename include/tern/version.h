@@ -7,4 +7,4 @@
 #define TERN_VERSION_STRING "0.1.0"
 
 /// Everything an embedder links against carries this mark; the rest of the library is hidden.
-#define TERN_API __attribute__((visibility("default")))
+#define TERN_API [[gnu::visibility("default")]]
