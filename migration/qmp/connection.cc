@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/qmp/connection.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace tern::qmp {
+namespace {
+
+constexpr size_t kReadBytes = 64u << 10;
+constexpr size_t kMaxFdsPerMessage =
+    253;  // SCM_MAX_FD: a smaller buffer would make the kernel truncate
+
+// Takes every descriptor out of the message, so that none is left open by a client that sends too
+// many.
+bool collect_fds(const msghdr& message, ReceivedFds& into) noexcept {
+  bool all = (message.msg_flags & MSG_CTRUNC) == 0;
+  for (const cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr;
+       c = CMSG_NXTHDR(const_cast<msghdr*>(&message), const_cast<cmsghdr*>(c))) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+      all = into.add(Fd(fd)) && all;
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+Connection::Connection(Fd socket, int wake_fd, Dispatcher& dispatcher, EventHub& hub, QmpVm& vm,
+                       LogSink& log) noexcept
+    : fd_(socket.get()),
+      wake_fd_(wake_fd),
+      dispatcher_(dispatcher),
+      hub_(hub),
+      vm_(vm),
+      log_(log),
+      outbox_(std::move(socket)) {
+  outbox_.push_reply(greeting_line());
+}
+
+Connection::~Connection() {
+  hub_.unsubscribe(outbox_);
+  if (outbox_.overflowed()) {
+    log_.log(LogLevel::warning, "a QMP client did not read its events and was dropped");
+  }
+  outbox_.close();
+}
+
+short Connection::wanted_events() noexcept {
+  short events = 0;
+  if (outbox_.pending_bytes() > 0) events |= POLLOUT;
+  if (!end_of_input_ && input_.empty()) events |= POLLIN;
+  return events;
+}
+
+bool Connection::over() noexcept {
+  if (outbox_.given_up()) return true;
+  // A client that only closed its sending side still gets its answers.
+  return end_of_input_ && input_.empty() && outbox_.pending_bytes() == 0;
+}
+
+void Connection::work(short revents) noexcept {
+  outbox_.flush();
+  if ((revents & (POLLIN | POLLHUP | POLLERR)) != 0 && !end_of_input_ && input_.empty()) {
+    read_some();
+  }
+  execute_pending();
+}
+
+void Connection::read_some() noexcept {
+  std::string bytes(kReadBytes, '\0');
+  iovec slice{bytes.data(), bytes.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxFdsPerMessage * sizeof(int))> control;
+  msghdr message{};
+  message.msg_iov = &slice;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t n = ::recvmsg(fd_, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+  if (n <= 0) {
+    end_of_input_ = true;
+    if (const auto last = scanner_.finish()) answer(*last);
+    return;
+  }
+  if (!collect_fds(message, session_.fds)) {
+    log_.log(LogLevel::warning, "a QMP client sent more file descriptors than are kept; closed");
+  }
+  bytes.resize(static_cast<size_t>(n));
+  input_ = std::move(bytes);
+}
+
+void Connection::execute_pending() noexcept {
+  std::string_view rest = input_;
+  // A client that sends without reading has to wait: what it is owed stays bounded.
+  while (!rest.empty() && client_reads() && !outbox_.given_up()) {
+    const auto item = scanner_.next(rest);
+    if (item) answer(*item);
+  }
+  if (outbox_.given_up()) rest = {};
+  input_ = std::string(rest);
+}
+
+void Connection::answer(const JsonScanner::Item& item) noexcept {
+  if (!item.is_text) {
+    outbox_.push_reply(error_line(item.value));
+    return;
+  }
+  Reply reply = dispatcher_.handle(item.value, session_);
+  if (session_.negotiated && !subscribed_) {
+    subscribed_ = true;
+    hub_.subscribe(outbox_, wake_fd_, std::move(reply.line));
+  } else {
+    outbox_.push_reply(std::move(reply.line));
+  }
+  if (reply.quit) vm_.quit();
+}
+
+}  // namespace tern::qmp

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One QMP client from its greeting to its end: reads, cuts into requests, executes, answers. Runs
+// on the thread of the loop that owns it; only its outbox is used by other threads.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+#include "migration/qmp/dispatcher.h"
+#include "migration/qmp/event_hub.h"
+#include "migration/qmp/json_scanner.h"
+#include "migration/qmp/outbox.h"
+#include "tern/log.h"
+
+namespace tern::qmp {
+
+class Connection {
+ public:
+  /// `socket` is connected and non-blocking; `wake_fd` is the eventfd of the loop.
+  Connection(Fd socket, int wake_fd, Dispatcher& dispatcher, EventHub& hub, QmpVm& vm,
+             LogSink& log) noexcept;
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  int fd() const noexcept { return fd_; }
+  /// What poll() should wait for.
+  short wanted_events() noexcept;
+  /// Does what `revents` says is possible, never blocking on the client.
+  void work(short revents) noexcept;
+  /// Nothing more will come of this client.
+  bool over() noexcept;
+
+ private:
+  void read_some() noexcept;
+  void execute_pending() noexcept;
+  void answer(const JsonScanner::Item& item) noexcept;
+  bool client_reads() noexcept { return outbox_.pending_bytes() < Outbox::kHighWaterBytes; }
+
+  const int fd_;
+  const int wake_fd_;
+  Dispatcher& dispatcher_;
+  EventHub& hub_;
+  QmpVm& vm_;
+  LogSink& log_;
+  Outbox outbox_;
+  Session session_;
+  JsonScanner scanner_;
+  std::string input_;  // read but not yet given to the scanner
+  bool end_of_input_ = false;
+  bool subscribed_ = false;
+};
+
+}  // namespace tern::qmp

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tern::ControlPlane: builds the parts of the QMP server and owns them. Every decision is in one of
+// the parts.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+#include "migration/qmp/dispatcher.h"
+#include "migration/qmp/engine_factory.h"
+#include "migration/qmp/event_hub.h"
+#include "migration/qmp/fd_table.h"
+#include "migration/qmp/migrations.h"
+#include "migration/qmp/run_states.h"
+#include "tern/qmp.h"
+
+namespace tern::qmp {
+
+class ControlPlaneImpl final : public ControlPlane {
+ public:
+  static Result<std::unique_ptr<ControlPlane>> create(const Machine& machine, QmpVm& vm,
+                                                      const QmpOptions& options,
+                                                      EngineFactory factory) noexcept;
+  ~ControlPlaneImpl() override;
+
+  Result<void> begin() noexcept override;
+  Result<void> serve_unix(const std::string& path) noexcept override;
+  std::string execute(std::string_view request) noexcept override;
+  void stop() noexcept override;
+  void guest_shutdown() noexcept override { run_states_.guest_shutdown(); }
+
+ private:
+  ControlPlaneImpl(const Machine& machine, QmpVm& vm, const QmpOptions& options,
+                   EngineFactory factory, Fd stop_fd) noexcept;
+  static Machine with_vcpus(Machine machine, VcpuControl& vcpus) noexcept;
+
+  // In the order of destruction backwards: migrations end while everything they tell to still
+  // stands.
+  QmpVm& vm_;
+  const QmpOptions options_;
+  LogSink& log_;
+  const Fd stop_fd_;
+  EventHub hub_;
+  RunStates run_states_;
+  const Machine machine_;  // with our vcpus
+  FdTable fds_;
+  Migrations migrations_;
+  Dispatcher dispatcher_;
+};
+
+}  // namespace tern::qmp

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/qmp/migrations.h"
+
+#include <utility>
+
+#include "migration/params/validate.h"
+#include "migration/qmp/migration_info.h"
+
+namespace tern::qmp {
+namespace {
+
+constexpr size_t kEvents = params::capability_index("events");
+
+Error refused(std::string text) noexcept {
+  return {ErrorCode::failed_precondition, std::move(text)};
+}
+
+// Tells the VMM, too, when an incoming migration has failed.
+class IncomingForwarder final : public EventForwarder {
+ public:
+  IncomingForwarder(EventHub& hub, const std::atomic<bool>& enabled, QmpVm& vm, LogSink& log,
+                    bool exit_on_error) noexcept
+      : EventForwarder(hub, enabled), vm_(vm), log_(log), exit_on_error_(exit_on_error) {}
+
+  void watch(const MigrationDestination& engine) noexcept { engine_ = &engine; }
+
+  void on_event(const Event& event) noexcept override {
+    EventForwarder::on_event(event);
+    const auto* changed = std::get_if<StatusChanged>(&event);
+    if (changed == nullptr || changed->status != Status::failed) return;
+    const Error error(ErrorCode::channel,
+                      "incoming migration failed: " + engine_->stats().error_desc);
+    log_.log(LogLevel::error, error.message());
+    if (exit_on_error_) vm_.incoming_failed(error);
+  }
+
+ private:
+  QmpVm& vm_;
+  LogSink& log_;
+  const bool exit_on_error_;
+  const MigrationDestination* engine_ = nullptr;  // set before it can tell anything
+};
+
+}  // namespace
+
+// Sinks stand first: the engine, destroyed before them, may tell something to its last moment.
+struct Migrations::Outgoing {
+  EventForwarder sink;
+  std::unique_ptr<MigrationSource> engine;
+};
+struct Migrations::Incoming {
+  IncomingForwarder sink;
+  std::unique_ptr<MigrationDestination> engine;
+};
+
+void EventForwarder::on_event(const Event& event) noexcept {
+  if (!enabled_.load()) return;
+  if (const auto* changed = std::get_if<StatusChanged>(&event)) {
+    hub_.emit("MIGRATION", {{"status", to_string(changed->status)}});
+  } else if (const auto* pass = std::get_if<PassStarted>(&event)) {
+    hub_.emit("MIGRATION_PASS", {{"pass", pass->pass}});
+  }
+}
+
+Migrations::Migrations(Parts parts) noexcept
+    : parts_(std::move(parts)), settings_(params::qmp_defaults()) {
+  settings_.peer_version = peer_version_of_machine(parts_.machine.name);
+}
+
+Migrations::~Migrations() = default;
+
+StatsSnapshot Migrations::outgoing() const noexcept {
+  return outgoing_ ? outgoing_->engine->stats() : last_outgoing_;
+}
+
+Result<void> Migrations::may_start() const noexcept {
+  if (is_running(outgoing().status)) return refused("There is a migration process in progress");
+  switch (parts_.run_states.run_state()) {
+    case RunState::inmigrate:
+      return refused("This VM is waiting for an incoming migration, it cannot migrate away");
+    case RunState::postmigrate:
+      return refused("The guest was migrated away already; take it back with 'cont' first");
+    default:
+      return {};
+  }
+}
+
+void Migrations::tell(Status status) noexcept {
+  EventForwarder(parts_.hub, events_).on_event(StatusChanged{status});
+}
+
+void Migrations::retire_outgoing() noexcept {
+  if (!outgoing_) return;
+  // Its threads have ended or are about to: the status is a final one. What it said stays visible
+  // until the next one has a status of its own.
+  outgoing_->engine->wait();
+  last_outgoing_ = outgoing_->engine->stats();
+  outgoing_.reset();
+}
+
+Error Migrations::failed_at_once(Error error) noexcept {
+  retire_outgoing();
+  last_outgoing_ = StatsSnapshot{};
+  last_outgoing_.status = Status::failed;
+  last_outgoing_.ending = Ending::kept;
+  last_outgoing_.error_desc = error.message();
+  tell(Status::setup);
+  tell(Status::failed);
+  return error;
+}
+
+Result<void> Migrations::resolve_fd(Address& address, Fd& taken) noexcept {
+  auto* named = std::get_if<FdAddress>(&address);
+  if (named == nullptr || (!named->str.empty() && named->str[0] >= '0' && named->str[0] <= '9')) {
+    return {};
+  }
+  taken = TERN_TRY(parts_.fds.take(named->str));
+  named->str = std::to_string(taken.get());
+  return {};
+}
+
+namespace {
+
+// The engine takes a descriptor as soon as it found it usable; only lack of resources fails it
+// after that.
+void settle_ownership(const Result<void>& result, Fd& taken) noexcept {
+  if (result || result.error().code() == ErrorCode::resource_exhausted) (void)taken.release();
+}
+
+}  // namespace
+
+Result<void> Migrations::start(Address address) noexcept {
+  TERN_TRY(may_start());
+  TERN_TRY(params::validate(settings_));
+  Fd taken;
+  if (Result<void> found = resolve_fd(address, taken); !found) {
+    return failed_at_once(std::move(found).error());
+  }
+  retire_outgoing();
+  std::unique_ptr<Outgoing> next(new Outgoing{EventForwarder(parts_.hub, events_), nullptr});
+  Machine machine = parts_.machine;
+  machine.events = &next->sink;
+  next->engine = TERN_TRY(parts_.factory.source(machine, settings_));
+  Result<void> started = next->engine->start(address);
+  settle_ownership(started, taken);
+  // An address that can never work leaves everything as it was; what failed after that is shown as
+  // failed.
+  if (started || next->engine->stats().status != Status::none) outgoing_ = std::move(next);
+  return started;
+}
+
+Result<void> Migrations::cancel() noexcept {
+  if (!outgoing_) return {};
+  Result<void> cancelled = outgoing_->engine->cancel();
+  // Nothing to cancel, or too late: QMP's migrate_cancel succeeds, and the status tells what became
+  // of it.
+  if (!cancelled && cancelled.error().code() == ErrorCode::failed_precondition) return {};
+  return cancelled;
+}
+
+Result<void> Migrations::continue_from(Status state) noexcept {
+  const Status now = outgoing().status;
+  if (now != state) {
+    return refused("Migration is in state '" + std::string(to_string(now)) + "', not '" +
+                   std::string(to_string(state)) + "'");
+  }
+  if (state != Status::pre_switchover) return {};
+  return outgoing_->engine->continue_from(state);
+}
+
+Result<void> Migrations::may_listen() const noexcept {
+  if (incoming_) return refused("The incoming migration has already been started");
+  if (parts_.run_states.run_state() != RunState::inmigrate) {
+    return refused("This VM was not started to wait for an incoming migration");
+  }
+  return {};
+}
+
+Result<void> Migrations::listen(Address address, std::optional<bool> exit_on_error) noexcept {
+  TERN_TRY(may_listen());
+  TERN_TRY(params::validate(settings_));
+  Fd taken;
+  TERN_TRY(resolve_fd(address, taken));
+  const bool exit = exit_on_error.value_or(parts_.exit_on_error);
+  std::unique_ptr<Incoming> next(
+      new Incoming{IncomingForwarder(parts_.hub, events_, parts_.vm, parts_.log, exit), nullptr});
+  Machine machine = parts_.machine;
+  machine.events = &next->sink;
+  next->engine = TERN_TRY(parts_.factory.destination(machine, settings_));
+  next->sink.watch(*next->engine);
+  next->engine->set_autostart(parts_.run_states.autostart());
+  Result<void> listening = next->engine->listen(address);
+  settle_ownership(listening, taken);
+  // Without a listener it is as if nothing had been asked, so that a client can try another
+  // address.
+  if (listening) incoming_ = std::move(next);
+  return listening;
+}
+
+void Migrations::autostart_changed() noexcept {
+  if (incoming_) incoming_->engine->set_autostart(parts_.run_states.autostart());
+}
+
+Json Migrations::info() const noexcept {
+  const StatsSnapshot source = outgoing();
+  MigrationSides sides;
+  sides.outgoing = &source;
+  if (!incoming_) return migration_info(sides);
+  const StatsSnapshot destination = incoming_->engine->stats();
+  const std::vector<Address> listening = incoming_->engine->listening();
+  sides.incoming = &destination;
+  sides.listening = listening;
+  return migration_info(sides);
+}
+
+params::CapabilitySet Migrations::capabilities() const noexcept {
+  params::CapabilitySet on = params::capabilities_of(settings_);
+  on.set(kEvents, events_.load());
+  return on;
+}
+
+Result<void> Migrations::set_parameters(Settings wanted) noexcept {
+  TERN_TRY(params::validate(wanted));
+  settings_ = std::move(wanted);
+  if (outgoing_ && is_running(outgoing_->engine->stats().status)) {
+    outgoing_->engine->update(settings_);
+  }
+  return {};
+}
+
+Result<void> Migrations::set_capabilities(const params::CapabilitySet& wanted) noexcept {
+  TERN_TRY(params::check(wanted));
+  const params::CapabilitySet fresh = wanted & ~capabilities();
+  for (size_t i = 0; i < params::kCapabilities.size(); ++i) {
+    if (!incoming_ || !fresh.test(i) || !params::kCapabilities[i].before_listening) continue;
+    return refused("Capability '" + std::string(params::kCapabilities[i].name) +
+                   "' must be set before listening begins");
+  }
+  params::store(wanted, settings_);
+  events_.store(wanted.test(kEvents));
+  return {};
+}
+
+}  // namespace tern::qmp

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/qmp/run_states.h"
+
+#include <string>
+
+namespace tern::qmp {
+
+RunState RunStates::run_state() const noexcept {
+  MutexLock lock(state_mutex_);
+  return state_;
+}
+
+bool RunStates::autostart() const noexcept {
+  MutexLock lock(state_mutex_);
+  return autostart_;
+}
+
+bool RunStates::guest_ended() const noexcept {
+  MutexLock lock(state_mutex_);
+  return guest_ended_;
+}
+
+void RunStates::set(RunState state) noexcept {
+  MutexLock lock(state_mutex_);
+  state_ = state;
+}
+
+Result<void> RunStates::pause_locked(RunState state) noexcept {
+  const RunState before = run_state();
+  TERN_TRY(vcpus_.pause_all(state));
+  if (state == RunState::finish_migrate) before_switchover_ = before;
+  set(state);
+  if (before == RunState::running) hub_.emit("STOP");
+  return {};
+}
+
+void RunStates::name_locked(RunState state) noexcept {
+  vcpus_.set_stopped_state(state);
+  set(state);
+}
+
+Result<void> RunStates::resume_locked() noexcept {
+  // A guest that shut itself down while it was being stopped has nothing left to run.
+  if (guest_ended()) {
+    name_locked(RunState::shutdown);
+    return {};
+  }
+  if (run_state() == RunState::running) return {};
+  TERN_TRY(vcpus_.resume_all());
+  set(RunState::running);
+  hub_.emit("RESUME");
+  return {};
+}
+
+Result<void> RunStates::pause_all(RunState state) noexcept {
+  MutexLock lock(vcpus_mutex_);
+  return pause_locked(state);
+}
+
+Result<void> RunStates::resume_all() noexcept {
+  MutexLock lock(vcpus_mutex_);
+  const RunState state = run_state();
+  if (state == RunState::inmigrate && !autostart()) {
+    name_locked(RunState::paused);
+    return {};
+  }
+  // A `stop` between a migration's look at the run state and its pause must not be undone with the
+  // pause.
+  if (state == RunState::finish_migrate && before_switchover_ != RunState::running) {
+    name_locked(before_switchover_);
+    return {};
+  }
+  return resume_locked();
+}
+
+void RunStates::set_stopped_state(RunState state) noexcept {
+  MutexLock lock(vcpus_mutex_);
+  // Nothing but a `cont` in the wrong moment can have started the guest again; it must not run on
+  // under a name that says it stands.
+  if (run_state() == RunState::running) {
+    Result<void> paused = pause_locked(state);
+    if (!paused) {
+      log_.log(LogLevel::error, "cannot stop the guest for " + std::string(to_string(state)) +
+                                    ": " + paused.error().message());
+    }
+    return;
+  }
+  if (state == RunState::finish_migrate) before_switchover_ = run_state();
+  name_locked(state);
+}
+
+Result<RunStates::Effect> RunStates::cont() noexcept {
+  MutexLock lock(vcpus_mutex_);
+  switch (run_state()) {
+    case RunState::finish_migrate:
+      return Error(ErrorCode::failed_precondition, "Migration is not finalized yet");
+    case RunState::inmigrate: {
+      MutexLock state_lock(state_mutex_);
+      autostart_ = true;
+      return Effect::autostart_changed;
+    }
+    case RunState::shutdown:
+    case RunState::internal_error:
+      return Error(ErrorCode::failed_precondition, "Resetting the Virtual Machine is required");
+    case RunState::postmigrate:
+      log_.log(LogLevel::warning,
+               "cont after a completed migration: if the guest runs at the destination too, both "
+               "now write to "
+               "the same disks and network");
+      break;
+    default:
+      break;
+  }
+  TERN_TRY(resume_locked());
+  return Effect::done;
+}
+
+Result<RunStates::Effect> RunStates::stop() noexcept {
+  MutexLock lock(vcpus_mutex_);
+  const RunState state = run_state();
+  if (state == RunState::inmigrate) {
+    MutexLock state_lock(state_mutex_);
+    autostart_ = false;
+    return Effect::autostart_changed;
+  }
+  if (state == RunState::running) {
+    TERN_TRY(pause_locked(RunState::paused));
+    if (guest_ended()) name_locked(RunState::shutdown);
+  }
+  return Effect::done;
+}
+
+void RunStates::begin_incoming(bool autostart) noexcept {
+  MutexLock lock(vcpus_mutex_);
+  name_locked(RunState::inmigrate);
+  MutexLock state_lock(state_mutex_);
+  autostart_ = autostart;
+}
+
+void RunStates::guest_shutdown() noexcept {
+  bool ran = false;
+  {
+    MutexLock lock(state_mutex_);
+    guest_ended_ = true;
+    ran = state_ == RunState::running;
+    if (ran) state_ = RunState::shutdown;
+  }
+  hub_.emit("SHUTDOWN", {{"guest", true}, {"reason", "guest-shutdown"}});
+  if (ran) hub_.emit("STOP");
+}
+
+}  // namespace tern::qmp
