@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// WpAsyncTracker: pages are write-protected by an asynchronous userfaultfd; the first write to one
+// lifts its protection inside the kernel, and PAGEMAP_SCAN tells which lost it and protects them
+// again in the same step. No thread serves anything. Linux 6.7.
+//
+// Untouched memory. The kernel can protect an empty page table entry only by putting a marker into
+// it, which costs page tables for the hole (2 MiB per GiB), and afterwards nobody can tell the hole
+// from a page that is swapped out: finding holes (ram/holes.h) would find none. So in private
+// anonymous memory holes are left alone: a hole that was written is present and unprotected, which
+// is what a harvest looks for. The one thing lost that way is a page that BECOMES a hole
+// (MADV_DONTNEED: its content is now zeros); a second scan, over holes, compares with what was
+// there before. Shared and file memory gets the markers: there an empty entry does not mean an
+// empty page, and holes are found by SEEK_DATA.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "ram/dirty/marked_pages.h"
+#include "ram/dirty/pagemap.h"
+#include "ram/dirty/uffd.h"
+#include "tern/dirty_tracker.h"
+
+namespace tern {
+
+class WpAsyncTracker final : public DirtyTracker {
+ public:
+  /// `features`: what the kernel offers (Uffd::probe).
+  explicit WpAsyncTracker(uint64_t features) noexcept;
+  ~WpAsyncTracker() override;
+  WpAsyncTracker(const WpAsyncTracker&) = delete;
+  WpAsyncTracker& operator=(const WpAsyncTracker&) = delete;
+
+  std::string_view name() const noexcept override { return "wp-async"; }
+  Result<void> start(std::span<const RamBlock> blocks) noexcept override;
+  Result<uint64_t> harvest(DirtyBitmap& into) noexcept override;
+  Result<void> stop() noexcept override;
+  void mark(size_t block, uint64_t offset, uint64_t bytes) noexcept override {
+    marked_.mark(block, offset, bytes);
+  }
+
+ private:
+  Result<void> protect_block(const RamBlock& block) noexcept;
+  Result<uint64_t> harvest_anonymous(const RamBlock& block, BlockBitmap& populated,
+                                     BlockBitmap& into) noexcept;
+
+  const uint64_t features_;
+  MarkedPages marked_;
+  std::span<const RamBlock> blocks_;
+  std::optional<Uffd> uffd_;  ///< has a value exactly while started
+  std::optional<Pagemap> pagemap_;
+  size_t registered_ = 0;  ///< blocks_[0, this) are registered
+  /// Per block: pages that were there at the last harvest. Only for private anonymous memory, else
+  /// empty.
+  std::vector<BlockBitmap> populated_;
+};
+
+}  // namespace tern

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "ram/dirty/wp_sync.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string>
+#include <utility>
+
+namespace tern {
+namespace {
+
+/// Messages read at once; also the longest a harvest waits for the mutex, in faults.
+constexpr size_t kMessages = 32;
+/// Runs of dirty pages are protected in one call if no more clean pages than this lie between them:
+/// those are protected already, or missing, and stay as they are.
+constexpr uint64_t kMergePages = 64;
+
+MemoryRange range_of(const RamBlock& block) noexcept { return {block.host, block.used_bytes}; }
+
+/// Whether untouched pages of the block must be caught as MISSING.
+bool needs_missing(const RamBlock& block) noexcept {
+  return block.fd < 0 && !block.shared && block.page_bytes == kTargetPageBytes;
+}
+
+}  // namespace
+
+WpSyncTracker::WpSyncTracker(uint64_t features, LogSink& log) noexcept
+    : features_(features), log_(log), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+WpSyncTracker::~WpSyncTracker() { stop().ignore("closing the descriptor lifts all protection"); }
+
+void WpSyncTracker::wake_service() noexcept {
+  const uint64_t one = 1;
+  // Fails only when the counter is full: then it is readable, which is all we want.
+  const ssize_t written = ::write(wake_.get(), &one, sizeof one);
+  static_cast<void>(written);
+}
+
+Result<void> WpSyncTracker::start(std::span<const RamBlock> blocks) noexcept {
+  {
+    const MutexLock lock(mutex_);
+    if (uffd_) return Error(ErrorCode::failed_precondition, "wp-sync: already started");
+  }
+  if (!wake_) return Error(ErrorCode::resource_exhausted, "wp-sync: no eventfd");
+  TERN_TRY(check_blocks(blocks).context("wp-sync"));
+  Uffd uffd = TERN_TRY(
+      Uffd::open(features_ & (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM))
+          .context("wp-sync"));
+  blocks_ = blocks;
+  marked_.start(blocks);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    Result<void> protected_now = protect_block(uffd, blocks[i]);
+    if (protected_now) continue;
+    remove_blocks(uffd, i + 1).ignore("the error that matters is the one that made us stop");
+    marked_.stop();
+    blocks_ = {};
+    return std::move(protected_now).context("wp-sync: RAM block " + blocks[i].idstr);
+  }
+  const MutexLock lock(mutex_);
+  uffd_.emplace(std::move(uffd));
+  wake_service();
+  return {};
+}
+
+Result<void> WpSyncTracker::protect_block(const Uffd& uffd, const RamBlock& block) noexcept {
+  const uint64_t mode =
+      UFFDIO_REGISTER_MODE_WP | (needs_missing(block) ? UFFDIO_REGISTER_MODE_MISSING : 0);
+  const uint64_t calls = TERN_TRY(uffd.add(range_of(block), mode));
+  if ((calls & uint64_t{1} << _UFFDIO_WRITEPROTECT) == 0) {
+    return Error(ErrorCode::unsupported,
+                 "the kernel cannot write-protect this kind of memory (shared memory and huge "
+                 "pages: Linux 5.19)");
+  }
+  if (needs_missing(block) && (calls & uint64_t{1} << _UFFDIO_ZEROPAGE) == 0) {
+    return Error(ErrorCode::invalid_argument,
+                 "not private anonymous memory of 4096-byte pages as its description says");
+  }
+  return uffd.write_protect(range_of(block), true);
+}
+
+Result<void> WpSyncTracker::remove_blocks(const Uffd& uffd, size_t count) noexcept {
+  Result<void> first;
+  for (size_t i = 0; i < count; ++i) {
+    Result<void> removed = uffd.remove(range_of(blocks_[i]));
+    if (!removed && first) {
+      first = std::move(removed).context("wp-sync: RAM block " + blocks_[i].idstr);
+    }
+  }
+  return first;
+}
+
+Result<uint64_t> WpSyncTracker::harvest(DirtyBitmap& into) noexcept {
+  {
+    const MutexLock lock(mutex_);
+    if (!uffd_) return Error(ErrorCode::failed_precondition, "wp-sync: not started");
+  }
+  TERN_TRY(check_shape(blocks_, into).context("wp-sync"));
+  uint64_t added = 0;
+  for (size_t block = 0; block < blocks_.size(); ++block) {
+    for (uint64_t chunk = 0; chunk < marked_.chunks(block); ++chunk) {
+      // Without the mutex: a write that is done had its mark set before it could go on.
+      if (!marked_.chunk_may_have_marks(block, chunk)) continue;
+      added += TERN_TRY(harvest_chunk(block, chunk, into.block(block))
+                            .context("wp-sync: RAM block " + blocks_[block].idstr));
+    }
+  }
+  return added;
+}
+
+Result<uint64_t> WpSyncTracker::harvest_chunk(size_t block, uint64_t chunk,
+                                              BlockBitmap& into) noexcept {
+  const RamBlock& ram = blocks_[block];
+  const uint64_t first_page = chunk * MarkedPages::kChunkPages;
+  MarkedPages::Chunk taken;
+  const MutexLock lock(mutex_);
+  if (!marked_.take_chunk(block, chunk, taken)) return uint64_t{0};
+
+  // Whole pages of the mapping: mark() may have told us of a part of a huge page.
+  const uint64_t step = ram.page_bytes / kTargetPageBytes;
+  const uint64_t block_pages = ram.used_bytes / kTargetPageBytes;
+  BlockBitmap dirty(MarkedPages::kChunkPages);
+  for (uint64_t word = 0; word < MarkedPages::kChunkWords; ++word) {
+    dirty.or_word(word, taken[word]);
+  }
+  uint64_t added = 0;
+  PageRun run = dirty.next_run(0, MarkedPages::kChunkPages);
+  while (run.count != 0) {
+    uint64_t end = run.first;
+    const uint64_t begin = run.first;
+    while (run.count != 0 && run.first <= end + kMergePages) {
+      added += into.set_run({first_page + run.first, run.count});
+      end = run.first + run.count;
+      run = dirty.next_run(end, MarkedPages::kChunkPages);
+    }
+    const uint64_t from = (first_page + begin) / step * step;
+    const uint64_t to = std::min((first_page + end + step - 1) / step * step, block_pages);
+    TERN_TRY(uffd_->write_protect(
+        {ram.host + from * kTargetPageBytes, (to - from) * kTargetPageBytes}, true));
+  }
+  return added;
+}
+
+Result<void> WpSyncTracker::stop() noexcept {
+  std::optional<Uffd> uffd;
+  {
+    const MutexLock lock(mutex_);
+    if (!uffd_) return {};
+    uffd = std::move(uffd_);
+    uffd_.reset();
+    wake_service();
+    while (polling_) polling_ended_.wait(mutex_);
+  }
+  Result<void> removed = remove_blocks(*uffd, blocks_.size());
+  marked_.stop();
+  blocks_ = {};
+  return removed;
+}
+
+Result<void> WpSyncTracker::run_service(std::stop_token stop) noexcept {
+  if (!wake_) return Error(ErrorCode::resource_exhausted, "wp-sync: no eventfd");
+  {
+    const MutexLock lock(mutex_);
+    if (serving_) return Error(ErrorCode::failed_precondition, "wp-sync: already being served");
+    serving_ = true;
+  }
+  Result<void> result;
+  {
+    const std::stop_callback wake_on_stop(stop, [this] { wake_service(); });
+    while (result && !stop.stop_requested()) result = serve_once(stop);
+  }
+  const MutexLock lock(mutex_);
+  serving_ = false;
+  return result;
+}
+
+Result<void> WpSyncTracker::serve_once(const std::stop_token& stop) noexcept {
+  std::array<pollfd, 2> wait{};
+  wait[0] = {.fd = wake_.get(), .events = POLLIN, .revents = 0};
+  {
+    const MutexLock lock(mutex_);
+    // Empty the eventfd before looking at what it announces; what is announced later makes poll
+    // return.
+    uint64_t ignored;
+    const ssize_t drained = ::read(wake_.get(), &ignored, sizeof ignored);
+    static_cast<void>(drained);
+    if (stop.stop_requested()) return {};
+    // A negative descriptor is one that poll does not look at.
+    wait[1] = {.fd = uffd_ ? uffd_->fd() : -1, .events = POLLIN, .revents = 0};
+    polling_ = true;
+  }
+  const int ready = ::poll(wait.data(), wait.size(), -1);
+  const int error = errno;
+  const MutexLock lock(mutex_);
+  polling_ = false;
+  polling_ended_.notify_all();
+  if (ready < 0 && error != EINTR) {
+    return errno_error(ErrorCode::internal, "wp-sync: waiting for faults", error);
+  }
+  if (!uffd_ || wait[1].fd != uffd_->fd()) return {};
+  if ((wait[1].revents & (POLLERR | POLLNVAL)) != 0) {
+    return Error(ErrorCode::internal, "wp-sync: the userfaultfd reports an error");
+  }
+  return ready > 0 && (wait[1].revents & POLLIN) != 0 ? serve_waiting() : Result<void>();
+}
+
+Result<void> WpSyncTracker::serve_waiting() noexcept {
+  std::array<uffd_msg, kMessages> messages;
+  const ssize_t got = ::read(uffd_->fd(), messages.data(), sizeof messages);
+  if (got < 0) {
+    // EAGAIN: the thread that faulted was woken or killed meanwhile.
+    if (errno == EAGAIN || errno == EINTR) return {};
+    return errno_error(ErrorCode::internal, "wp-sync: reading faults", errno);
+  }
+  for (size_t i = 0; i < static_cast<size_t>(got) / sizeof(uffd_msg); ++i) {
+    TERN_TRY(serve(messages[i]));
+  }
+  return {};
+}
+
+Result<void> WpSyncTracker::serve(const uffd_msg& message) noexcept {
+  if (message.event != UFFD_EVENT_PAGEFAULT) return {};
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const RamBlock& block = blocks_[i];
+    const uint64_t offset = message.arg.pagefault.address - reinterpret_cast<uintptr_t>(block.host);
+    if (offset >= block.used_bytes) continue;
+    const uint64_t page = offset / block.page_bytes * block.page_bytes;
+    const MemoryRange range{block.host + page, block.page_bytes};
+    marked_.mark(i, page, block.page_bytes);
+    const bool written = (message.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) != 0;
+    Result<void> served = written ? uffd_->write_protect(range, false) : uffd_->zero_page(range);
+    // ENOENT: somebody unmapped it; whoever touches it now gets the signal he asked for.
+    if (served || served.error().sys_errno() == ENOENT) return {};
+    return std::move(served).context("wp-sync: RAM block " + block.idstr + ", offset " +
+                                     std::to_string(page));
+  }
+  log_.log(LogLevel::warning, "wp-sync: a fault outside all RAM blocks was ignored");
+  return {};
+}
+
+}  // namespace tern
