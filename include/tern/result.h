@@ -111,6 +111,7 @@ class [[nodiscard]] Result {
   const T& operator*() const& noexcept { return value(); }
   T&& operator*() && noexcept { return std::move(*this).value(); }
   T* operator->() noexcept { return checked(); }
+  const T* operator->() const noexcept { return const_cast<Result*>(this)->checked(); }
 
   /// Only valid if !has_value(); aborts otherwise.
   Error& error() & noexcept { return *failed(); }

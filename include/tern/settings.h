@@ -59,7 +59,8 @@ struct Settings {
   // ---- deadlines, ms, 1..86400000: how long to wait before the peer counts as dead
   uint32_t connect_timeout = 30000;    ///< source: until the connection stands
   uint32_t handshake_timeout = 30000;  ///< until the peer's first words; destination: its header after accept
-  uint32_t stall_timeout = 60000;      ///< no byte moved in either direction while one is expected
+  uint32_t stall_timeout = 60000;      ///< no byte moved where one is due; tern peers ping to prove life
+  uint32_t idle_timeout = 3600000;     ///< destination: silence of a source that is not tern (it may pause for long)
   uint32_t final_timeout = 120000;     ///< source: until the destination said that it loaded; destination: until the go
 
   // ---- limits for what a peer may make a destination keep

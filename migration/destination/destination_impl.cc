@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/destination/destination_impl.h"
+
+#include "base/thread_name.h"
+#include "migration/params/validate.h"
+#include "transport/listen.h"
+
+namespace tern {
+namespace {
+
+// After the last word both sides close; until the peer has, unread bytes of its own would turn our close into a reset
+// that may overtake that last word.
+constexpr Milliseconds kPartingTime{2000};
+constexpr size_t kPartingBytes = 64u << 20;
+
+}  // namespace
+
+Result<std::unique_ptr<MigrationDestination>> MigrationDestination::create(const Machine& machine,
+                                                                           const Settings& settings) noexcept {
+  TERN_TRY(params::validate(settings));
+  if (machine.vcpus == nullptr) return Error(ErrorCode::invalid_argument, "Machine::vcpus is not set");
+  if (machine.name.empty() || machine.name.size() > 255) {
+    return Error(ErrorCode::invalid_argument, "the machine name must have 1 to 255 bytes");
+  }
+  auto memory = TERN_TRY(GuestMemory::create(machine.ram));
+  return std::unique_ptr<MigrationDestination>(new DestinationImpl(machine, settings, memory));
+}
+
+DestinationImpl::DestinationImpl(const Machine& machine, const Settings& settings, GuestMemory memory) noexcept
+    : machine_(machine),
+      settings_(settings),
+      memory_(memory),
+      clock_(machine.clock != nullptr ? *machine.clock : system_clock()),
+      log_(machine.log != nullptr ? *machine.log : null_log()),
+      session_(Side::destination, machine.events, settings.peer_version.value_or(PeerVersion::tern)),
+      progress_(clock_) {}
+
+DestinationImpl::~DestinationImpl() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_.store(true);
+    // Once the guest is being taken over, the source must still hear of it: the thread ends by itself soon.
+    if (!taking_over_) {
+      if (listener_) listener_->abort();
+      if (channel_) channel_->shutdown();
+    }
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<void> DestinationImpl::listen(const Address& address) noexcept {
+  auto listener = TERN_TRY(transport::make_listener(address, {settings_.stall_timeout}));
+  auto bound = listener->bound();
+  return listen_with(std::move(listener), std::move(bound));
+}
+
+Result<void> DestinationImpl::listen_with(std::unique_ptr<Listener> listener, std::vector<Address> bound) noexcept {
+  if (thread_.joinable()) {
+    return Error(ErrorCode::failed_precondition, "this destination listens or has listened; create another");
+  }
+  {
+    const MutexLock lock(mutex_);
+    listener_ = std::move(listener);
+    bound_ = std::move(bound);
+  }
+  TERN_TRY(session_.post(Trigger::start));
+  thread_ = std::thread([this] { thread_main(); });
+  return {};
+}
+
+std::vector<Address> DestinationImpl::listening() const noexcept {
+  const MutexLock lock(mutex_);
+  return bound_;
+}
+
+void DestinationImpl::thread_main() noexcept {
+  name_this_thread(settings_.thread_prefix, "mig/dst/listen");
+  finish(receive());
+}
+
+Result<void> DestinationImpl::receive() noexcept {
+  TERN_TRY(accept_source());
+  progress_.begin();
+  TERN_TRY(session_.post(Trigger::connected));
+  const RunState source_state = TERN_TRY(loader_->load());
+  if (loader_->go_is_needed()) {
+    TERN_TRY(loader_->await_go().context("waiting for the source's go"));
+  }
+  {
+    const MutexLock lock(mutex_);
+    if (stopping_.load()) return Error(ErrorCode::cancelled, "the destination is being taken down");
+    // A QEMU source with a return path waits for our SHUT. If it is gone, it has its guest back: ours must not run.
+    if (!loader_->go_is_needed() && answers_->is_open() && channel_->peer_closed()) {
+      return Error(ErrorCode::channel, "the source is gone: it may run the guest again, so it does not run here");
+    }
+    taking_over_ = true;
+  }
+  return take_over(source_state);
+}
+
+Result<void> DestinationImpl::accept_source() noexcept {
+  for (;;) {
+    Listener* listener = nullptr;
+    {
+      const MutexLock lock(mutex_);
+      listener = listener_.get();
+    }
+    auto channel = TERN_TRY(listener->accept());
+    channel->set_write_deadline({"x-stall-timeout", Milliseconds(settings_.stall_timeout)});
+    answers_ = std::make_unique<ReturnSender>(*channel);
+    loader_ = std::make_unique<StreamLoader>(*channel, machine_, settings_, memory_, *answers_, progress_,
+                                             [this] { return return_path_opened(); });
+    {
+      const MutexLock lock(mutex_);
+      channel_ = std::move(channel);
+      if (stopping_.load()) return Error(ErrorCode::cancelled, "the destination is being taken down");
+      progress_.set_choice(Progress::Choice::transport, channel_->describe());
+      log_.log(LogLevel::info, "incoming migration from " + channel_->describe());
+    }
+    if (TERN_TRY(loader_->read_opening())) return {};
+    // A port scanner or health check that said nothing is no reason to fail.
+    log_.log(LogLevel::warning, "a connection was closed before it said anything; still listening");
+    if (!listener->accepts_many()) return Error(ErrorCode::channel, "end of stream before its first byte");
+    loader_.reset();
+    answers_.reset();
+    const MutexLock lock(mutex_);
+    channel_.reset();
+  }
+}
+
+Result<void> DestinationImpl::return_path_opened() noexcept {
+  if (!settings_.switchover_ack) return {};
+  {
+    const MutexLock lock(mutex_);
+    ack_due_ = true;
+  }
+  return acknowledge_if_free();
+}
+
+Result<void> DestinationImpl::acknowledge_if_free() noexcept {
+  {
+    const MutexLock lock(mutex_);
+    if (!ack_due_ || switchover_holds_ > 0) return {};
+    ack_due_ = false;
+  }
+  return answers_->switchover_ack();
+}
+
+void DestinationImpl::hold_switchover() noexcept {
+  const MutexLock lock(mutex_);
+  ++switchover_holds_;
+}
+
+void DestinationImpl::release_switchover() noexcept {
+  {
+    const MutexLock lock(mutex_);
+    if (switchover_holds_ > 0) --switchover_holds_;
+  }
+  acknowledge_if_free().ignore("a broken link is noticed by the reader of the stream");
+}
+
+Result<void> DestinationImpl::take_over(RunState source_state) noexcept {
+  if (source_state == RunState::running || source_state == RunState::suspended) {
+    if (autostart_.load()) {
+      TERN_TRY(machine_.vcpus->resume_all().context("starting the guest"));
+    } else {
+      machine_.vcpus->set_stopped_state(RunState::paused);
+    }
+  } else {
+    machine_.vcpus->set_stopped_state(source_state);
+  }
+  return {};
+}
+
+void DestinationImpl::part_with_source() noexcept {
+  Channel* channel = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    channel = channel_.get();
+  }
+  if (channel == nullptr) return;
+  channel->finish_writing();
+  channel->set_read_deadline({"parting", kPartingTime});
+  std::vector<std::byte> sink(64u << 10);
+  for (size_t left = kPartingBytes; left > 0;) {
+    const auto got = channel->read_some(sink);
+    if (!got || *got == 0) break;
+    left -= std::min(left, *got);
+  }
+  channel->shutdown();
+}
+
+void DestinationImpl::finish(Result<void> result) noexcept {
+  progress_.end();
+  {
+    const MutexLock lock(mutex_);
+    bound_.clear();
+  }
+  const bool open = answers_ && answers_->is_open();
+  if (result) {
+    progress_.set_ending(Ending::taken);
+    log_.log(LogLevel::info, "incoming migration completed");
+    session_.post(Trigger::finished).ignore("active -> completed is in the table");
+    if (open) {
+      const auto sent = answers_->shut(0);
+      if (!sent) {
+        log_.log(LogLevel::warning, "the guest is here, but the source could not be told: " + sent.error().message());
+      }
+    }
+    part_with_source();
+  } else {
+    progress_.set_ending(Ending::not_taken);
+    if (open) answers_->shut(1).ignore("the close that follows says the same");
+    if (!stopping_.load()) log_.log(LogLevel::error, "incoming migration failed: " + result.error().message());
+    part_with_source();
+    if (stopping_.load() && session_.status() == Status::setup) {
+      session_.post(Trigger::cancel).ignore("setup -> none is in the table");
+    } else {
+      session_.fail(result.error()).ignore("setup and active take an error");
+    }
+  }
+  const MutexLock lock(mutex_);
+  listener_.reset();
+}
+
+StatsSnapshot DestinationImpl::stats() const noexcept {
+  StatsSnapshot s = progress_.snapshot();
+  s.status = session_.visible_status();
+  if (const auto error = session_.first_error()) s.error_desc = error->message();
+  return s;
+}
+
+void DestinationImpl::wait() noexcept { session_.wait_ended(); }
+
+}  // namespace tern

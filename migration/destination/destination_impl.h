@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// DestinationImpl: builds the objects of one incoming migration, owns them and its thread.
+//
+//   mig/dst/listen  thread_main(): accept, load, take over
+#pragma once
+
+#include <thread>
+
+#include "base/channel.h"
+#include "migration/destination/return_sender.h"
+#include "migration/destination/stream_loader.h"
+#include "migration/state/session.h"
+#include "stats/progress.h"
+#include "tern/destination.h"
+
+namespace tern {
+
+class DestinationImpl final : public MigrationDestination {
+ public:
+  DestinationImpl(const Machine& machine, const Settings& settings, GuestMemory memory) noexcept;
+  ~DestinationImpl() override;
+
+  Result<void> listen(const Address& address) noexcept override;
+  /// The seam for tests.
+  Result<void> listen_with(std::unique_ptr<Listener> listener, std::vector<Address> bound) noexcept;
+  std::vector<Address> listening() const noexcept override;
+  void set_autostart(bool on) noexcept override { autostart_.store(on); }
+  void hold_switchover() noexcept override;
+  void release_switchover() noexcept override;
+  StatsSnapshot stats() const noexcept override;
+  void wait() noexcept override;
+
+ private:
+  void thread_main() noexcept;
+  Result<void> receive() noexcept;
+  Result<void> accept_source() noexcept;
+  Result<void> return_path_opened() noexcept;
+  Result<void> acknowledge_if_free() noexcept TERN_EXCLUDES(mutex_);
+  Result<void> take_over(RunState source_state) noexcept;
+  void part_with_source() noexcept;
+  void finish(Result<void> result) noexcept;
+
+  const Machine machine_;
+  const Settings settings_;
+  const GuestMemory memory_;
+  Clock& clock_;
+  LogSink& log_;
+  Session session_;
+  Progress progress_;
+  std::atomic<bool> autostart_{true};
+  std::atomic<bool> stopping_{false};
+
+  // Made by mig/dst/listen; others look at them under the lock.
+  mutable Mutex mutex_;
+  std::unique_ptr<Listener> listener_ TERN_GUARDED_BY(mutex_);
+  std::vector<Address> bound_ TERN_GUARDED_BY(mutex_);
+  std::unique_ptr<Channel> channel_ TERN_GUARDED_BY(mutex_);
+  bool taking_over_ TERN_GUARDED_BY(mutex_) = false;
+  int switchover_holds_ TERN_GUARDED_BY(mutex_) = 0;
+  bool ack_due_ TERN_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<ReturnSender> answers_;
+  std::unique_ptr<StreamLoader> loader_;
+
+  std::thread thread_;
+};
+
+}  // namespace tern

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/source/precopy.h"
+
+#include <algorithm>
+
+#include "migration/stream/framing.h"
+#include "ram/wire/ram_record.h"
+
+namespace tern {
+namespace {
+
+constexpr uint64_t kChunkBytes = 2u << 20;       // between two looks at cancel, rate and errors
+constexpr uint64_t kPartBytes = 64u << 20;       // a section is at most this long,
+constexpr Nanoseconds kPartTime = Milliseconds(50);  // or this (QEMU's limit for one iteration)
+constexpr Nanoseconds kRatePeriod = Milliseconds(1000);
+constexpr Nanoseconds kIdleWait = Milliseconds(10);  // nothing to send, not yet allowed to switch
+constexpr size_t kRunsPerCommand = 2048;         // 32 KiB of payload, half of what be16 allows
+
+}  // namespace
+
+Precopy::Precopy(SourceContext& context, SourceLink& link, const GuestMemory& memory, const PageOps& ops) noexcept
+    : context_(context),
+      link_(link),
+      memory_(memory),
+      sender_(memory, link.out(), context.progress.ram, ops),
+      holes_(memory.blocks()) {}
+
+Precopy::~Precopy() {
+  if (tracking_) context_.machine.tracker->stop().ignore("nothing depends on it any more");
+}
+
+Result<void> Precopy::start_tracking() noexcept {
+  DirtyTracker* tracker = context_.machine.tracker;
+  if (tracker == nullptr) {
+    if (context_.machine.vcpus->run_state() == RunState::running) {
+      return Error(ErrorCode::failed_precondition, "the guest runs and nothing tracks what it writes");
+    }
+    return {};
+  }
+  TERN_TRY(tracker->start(memory_.blocks()).context("starting the dirty tracker"));
+  tracking_ = true;
+  context_.progress.set_choice(Progress::Choice::tracker, std::string(tracker->name()));
+  context_.log.log(LogLevel::info, "dirty tracker: " + std::string(tracker->name()));
+  return {};
+}
+
+Result<void> Precopy::find_holes() noexcept {
+  // Tracking is on already: a page touched after this look is dirty in the next harvest.
+  const std::string_view method = TERN_TRY(find_populated(memory_.blocks(), sender_.dirty()));
+  uint64_t pages = 0;
+  for (size_t b = 0; b < memory_.count(); ++b) {
+    const BlockBitmap& populated = sender_.dirty().block(b);
+    BlockBitmap& holes = holes_.block(b);
+    pages += holes.set_run({0, memory_.pages(b)});
+    for (PageRun run = populated.next_run(0, UINT64_MAX); run.count != 0;
+         run = populated.next_run(run.first + run.count, UINT64_MAX)) {
+      pages -= holes.clear_run(run);
+    }
+  }
+  context_.progress.set_never_touched(pages * kTargetPageBytes);
+  context_.progress.set_choice(Progress::Choice::hole_finder, std::string(method));
+  context_.log.log(LogLevel::info, "never touched: " + std::to_string(pages) + " pages, found by " +
+                                       std::string(method));
+  return {};
+}
+
+Result<void> Precopy::set_up() noexcept {
+  TERN_TRY(start_tracking());
+  TERN_TRY(find_holes());
+  StreamWriter& out = link_.out();
+  TERN_TRY(write_section_header(out, kItemSectionStart,
+                                {kRamSectionId, std::string(kRamIdstr), 0, kRamVersion}));
+  TERN_TRY(sender_.send_block_list());
+  TERN_TRY(write_footer(out, kRamSectionId));
+  TERN_TRY(out.flush());
+  context_.progress.total.set(memory_.total_bytes());
+  context_.progress.dirty_sync_count.add(1);
+  context_.session.tell(PassStarted{1});
+  pending_at_sync_ = sender_.pending_bytes();
+  last_sync_ = last_rate_ = context_.clock.now();
+  account();
+  return {};
+}
+
+Result<void> Precopy::send_holes() noexcept {
+  if (link_.speaks(kFeatureZeroRun)) return send_hole_runs();
+  // To QEMU every page goes in the first pass, holes as zero records; nothing is read for that. All of them before
+  // the first dirty page: a zero record must never come after data of the same page.
+  StreamWriter& out = link_.out();
+  for (size_t b = 0; b < memory_.count(); ++b) {
+    std::string_view name = memory_.blocks()[b].idstr;
+    BlockBitmap& holes = holes_.block(b);
+    while (holes.count() != 0) {
+      const uint64_t begin = out.offset();
+      TERN_TRY(write_section_part(out, kItemSectionPart, kRamSectionId));
+      PageRun run = holes.next_run(0, 1u << 17);
+      while (run.count != 0 && out.offset() - begin < kChunkBytes) {
+        for (uint64_t p = run.first; p < run.first + run.count; ++p) {
+          TERN_TRY(write_record_head(out, RecordKind::zero, p * kTargetPageBytes, name));
+          TERN_TRY(out.put_u8(0));
+          name = {};
+        }
+        context_.progress.ram.duplicate.add(run.count);
+        holes.clear_run(run);
+        run = holes.next_run(run.first, 1u << 17);
+      }
+      TERN_TRY(sender_.end_body());
+      TERN_TRY(write_footer(out, kRamSectionId));
+      TERN_TRY(out.flush());
+      sender_.forget_named_block();
+      account();
+      TERN_TRY(context_.check());
+      TERN_TRY(wait_for_rate(out.offset() - begin));
+    }
+  }
+  return {};
+}
+
+Result<void> Precopy::send_hole_runs() noexcept {
+  StreamWriter& out = link_.out();
+  for (size_t b = 0; b < memory_.count(); ++b) {
+    const std::string& name = memory_.blocks()[b].idstr;
+    BlockBitmap& holes = holes_.block(b);
+    while (holes.count() != 0) {
+      std::vector<std::byte> payload;
+      payload.push_back(static_cast<std::byte>(name.size()));
+      const auto text = std::as_bytes(std::span(name));
+      payload.insert(payload.end(), text.begin(), text.end());
+      for (size_t i = 0; i < kRunsPerCommand && holes.count() != 0; ++i) {
+        const PageRun run = holes.next_run(0, UINT64_MAX);
+        std::byte entry[16];
+        store_be(entry, run.first * kTargetPageBytes);
+        store_be(entry + 8, run.count * kTargetPageBytes);
+        payload.insert(payload.end(), entry, entry + sizeof entry);
+        holes.clear_run(run);
+        context_.progress.ram.duplicate.add(run.count);
+      }
+      TERN_TRY(write_command(out, Command::tern_zero_run, payload));
+      TERN_TRY(out.flush());
+      account();
+      TERN_TRY(context_.check());
+    }
+  }
+  return {};
+}
+
+void Precopy::account() noexcept {
+  const uint64_t offset = link_.out().accepted();
+  const uint64_t bytes = offset - offset_accounted_;
+  offset_accounted_ = offset;
+  Progress& p = context_.progress;
+  p.transferred.set(offset);
+  (limited_ && context_.machine.vcpus->run_state() == RunState::running ? p.precopy_bytes : p.downtime_bytes)
+      .add(bytes);
+  p.remaining.set(sender_.pending_bytes() + holes_.count() * kTargetPageBytes);
+  p.tick();
+}
+
+Result<void> Precopy::sync() noexcept {
+  if (tracking_) {
+    const uint64_t new_pages =
+        TERN_TRY(context_.machine.tracker->harvest(sender_.dirty()).context("dirty sync"));
+    period_dirty_pages_ += new_pages;
+  }
+  const Nanoseconds now = context_.clock.now();
+  last_sync_ = now;
+  pending_at_sync_ = sender_.pending_bytes();
+  Progress& p = context_.progress;
+  p.dirty_sync_count.add(1);
+  p.remaining.set(pending_at_sync_);
+  if (now - last_rate_ > kRatePeriod) {
+    const auto ms = static_cast<uint64_t>(
+        std::chrono::duration_cast<Milliseconds>(now - last_rate_).count());
+    p.dirty_pages_rate.set(period_dirty_pages_ * 1000 / ms);
+    period_dirty_pages_ = 0;
+    last_rate_ = now;
+  }
+  context_.session.tell(PassStarted{p.dirty_sync_count.get()});
+  return {};
+}
+
+Result<void> Precopy::send_part() noexcept {
+  StreamWriter& out = link_.out();
+  const Nanoseconds start = context_.clock.now();
+  const uint64_t begin = out.offset();
+  TERN_TRY(write_section_part(out, kItemSectionPart, kRamSectionId));
+  while (sender_.pending_bytes() != 0) {
+    const uint64_t rate = context_.live.max_bandwidth.load(std::memory_order_relaxed);
+    // A hundredth of a second at a time when limited: short bursts, at least one page.
+    const uint64_t chunk = rate == 0 ? kChunkBytes : std::clamp<uint64_t>(rate / 100, 1, kChunkBytes);
+    const Nanoseconds before = context_.clock.now();
+    const uint64_t from = out.offset();
+    const RamSender::Sent sent = TERN_TRY(sender_.send_dirty(chunk));
+    TERN_TRY(out.flush());
+    bandwidth_.add(out.offset() - from, sent.pages, sent.normal_pages, context_.clock.now() - before);
+    account();
+    TERN_TRY(context_.check());
+    TERN_TRY(wait_for_rate(out.offset() - from));
+    if (out.offset() - begin >= kPartBytes || context_.clock.now() - start >= kPartTime) break;
+  }
+  TERN_TRY(sender_.end_body());
+  TERN_TRY(write_footer(out, kRamSectionId));
+  return out.flush();
+}
+
+Result<void> Precopy::wait_for_rate(uint64_t bytes) noexcept {
+  limiter_.set_rate(context_.live.max_bandwidth.load(std::memory_order_relaxed));
+  Nanoseconds wait = limiter_.charge(bytes, context_.clock.now());
+  while (wait.count() > 0) {
+    // Looks up now and then: the rate may be changed while a tiny one makes us wait for minutes.
+    context_.answers.sleep(std::min<Nanoseconds>(wait, Milliseconds(50)));
+    TERN_TRY(context_.check());
+    context_.progress.tick();
+    limiter_.set_rate(context_.live.max_bandwidth.load(std::memory_order_relaxed));
+    wait = limiter_.charge(0, context_.clock.now());
+  }
+  return {};
+}
+
+SwitchoverInput Precopy::input(bool just_synced) const noexcept {
+  SwitchoverInput in;
+  const uint64_t given = context_.live.avail_switchover_bandwidth.load(std::memory_order_relaxed);
+  in.bandwidth = given != 0 ? given : bandwidth_.bytes_per_s();
+  in.pending_bytes = sender_.pending_bytes();
+  in.pending_at_last_sync = pending_at_sync_;
+  in.downtime_limit_ms = context_.live.downtime_limit_ms.load(std::memory_order_relaxed);
+  in.just_synced = just_synced;
+  in.may_switch = !context_.settings.switchover_ack || context_.answers.said().switchover_ack ||
+                  context_.machine.vcpus->run_state() != RunState::running;
+  return in;
+}
+
+Result<void> Precopy::iterate() noexcept {
+  TERN_TRY(send_holes());
+  bool just_synced = false;
+  for (;;) {
+    TERN_TRY(context_.check());
+    TERN_TRY(link_.keep_alive());
+    const SwitchoverInput in = input(just_synced);
+    const SwitchoverVerdict verdict = decide_switchover(in);
+    if (in.bandwidth != 0) {
+      context_.progress.set_expected_downtime(Milliseconds(verdict.expected_downtime_ms));
+    }
+    if (verdict.action == SwitchoverAction::switch_over) {
+      decision_ = {in.bandwidth, in.pending_bytes, verdict.threshold_bytes, verdict.expected_downtime_ms, 0};
+      context_.progress.set_decision(decision_);
+      return {};
+    }
+    if (verdict.action == SwitchoverAction::sync) {
+      // A guest that dirties a page now and then must not cause a sync per page.
+      const Nanoseconds since = context_.clock.now() - last_sync_;
+      if (since < kIdleWait && sender_.pending_bytes() == 0) context_.answers.sleep(kIdleWait - since);
+      TERN_TRY(sync());
+      just_synced = true;
+      continue;
+    }
+    just_synced = false;
+    if (sender_.pending_bytes() == 0) {
+      context_.answers.sleep(kIdleWait);
+    } else {
+      TERN_TRY(send_part());
+    }
+  }
+}
+
+Result<void> Precopy::final_sync() noexcept {
+  TERN_TRY(sync());
+  decision_.final_dirty_bytes = sender_.pending_bytes();
+  context_.progress.set_decision(decision_);
+  return {};
+}
+
+Result<void> Precopy::send_rest() noexcept {
+  limited_ = false;
+  StreamWriter& out = link_.out();
+  TERN_TRY(write_section_part(out, kItemSectionEnd, kRamSectionId));
+  while (sender_.pending_bytes() != 0) {
+    TERN_TRY(sender_.send_dirty(kChunkBytes).context("last pages"));
+    TERN_TRY(out.flush());
+    account();
+    TERN_TRY(context_.check());
+  }
+  TERN_TRY(sender_.end_body());
+  TERN_TRY(write_footer(out, kRamSectionId));
+  TERN_TRY(out.flush());
+  account();
+  return {};
+}
+
+}  // namespace tern

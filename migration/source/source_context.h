@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the phases of one outgoing migration share: the machine, the frozen settings, the live ones, and the ways to tell
+// others what happens. No phase keeps it longer than the migration.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "base/mutex.h"
+#include "migration/source/return_listener.h"
+#include "migration/state/session.h"
+#include "stats/progress.h"
+#include "tern/machine.h"
+#include "tern/settings.h"
+
+namespace tern {
+
+/// Settings that may change while it runs. Written by any thread, read by mig/src/main; each alone is enough, so
+/// relaxed order.
+struct LiveSettings {
+  std::atomic<uint64_t> max_bandwidth{0};
+  std::atomic<uint64_t> avail_switchover_bandwidth{0};
+  std::atomic<uint64_t> downtime_limit_ms{300};
+
+  void store(const Settings& s) noexcept {
+    max_bandwidth.store(s.max_bandwidth, std::memory_order_relaxed);
+    avail_switchover_bandwidth.store(s.avail_switchover_bandwidth, std::memory_order_relaxed);
+    downtime_limit_ms.store(s.downtime_limit, std::memory_order_relaxed);
+  }
+};
+
+/// The point of no return. Whoever comes first wins: a cancel before it ends the migration, a commit before the
+/// cancel makes it too late.
+class CommitPoint {
+ public:
+  /// false: a cancel was first.
+  bool commit(Session& session) noexcept TERN_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    if (session.status() == Status::cancelling) return false;
+    committed_ = true;
+    return true;
+  }
+  /// Errors: failed_precondition when it is too late or nothing runs.
+  Result<void> cancel(Session& session) noexcept TERN_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    if (committed_ && is_running(session.status())) {
+      return Error(ErrorCode::failed_precondition,
+                   "too late to cancel: the destination has been told to take over, its answer is awaited");
+    }
+    TERN_TRY(session.post(Trigger::cancel));
+    return {};
+  }
+
+ private:
+  Mutex mutex_;
+  bool committed_ TERN_GUARDED_BY(mutex_) = false;
+};
+
+struct SourceContext {
+  const Machine& machine;
+  const Settings& settings;
+  const PeerVersion dialect;
+  LiveSettings& live;
+  Session& session;
+  Progress& progress;
+  ReturnListener& answers;
+  CommitPoint& commit;
+  std::atomic<bool>& continue_asked;
+  Clock& clock;
+  LogSink& log;
+
+  Deadline deadline(const char* name, uint32_t ms) const noexcept { return {name, Milliseconds(ms)}; }
+
+  /// Whether to go on: errors are cancelled, or what the destination said went wrong.
+  Result<void> check() const noexcept {
+    if (session.status() == Status::cancelling) {
+      return Error(ErrorCode::cancelled, "the migration was cancelled");
+    }
+    const auto said = answers.said();
+    if (said.shut) {
+      return Error(ErrorCode::channel, "the destination gave up (SHUT " + std::to_string(*said.shut) + ")");
+    }
+    if (said.error) return *said.error;
+    return {};
+  }
+};
+
+}  // namespace tern

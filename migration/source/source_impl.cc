@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/source/source_impl.h"
+
+#include "base/thread_name.h"
+#include "migration/params/validate.h"
+#include "transport/connect.h"
+
+namespace tern {
+namespace {
+
+PeerVersion choose_dialect(const Machine& machine, const Settings& settings) noexcept {
+  if (settings.peer_version) return *settings.peer_version;
+  return peer_version_of_machine(machine.name).value_or(PeerVersion::tern);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<MigrationSource>> MigrationSource::create(const Machine& machine,
+                                                                 const Settings& settings) noexcept {
+  TERN_TRY(params::validate(settings));
+  if (machine.vcpus == nullptr) return Error(ErrorCode::invalid_argument, "Machine::vcpus is not set");
+  if (machine.name.empty() || machine.name.size() > 255) {
+    return Error(ErrorCode::invalid_argument, "the machine name must have 1 to 255 bytes");
+  }
+  auto memory = TERN_TRY(GuestMemory::create(machine.ram));
+  return std::unique_ptr<MigrationSource>(new SourceImpl(machine, settings, memory));
+}
+
+SourceImpl::SourceImpl(const Machine& machine, const Settings& settings, GuestMemory memory) noexcept
+    : machine_(machine),
+      settings_(settings),
+      dialect_(choose_dialect(machine, settings)),
+      memory_(memory),
+      clock_(machine.clock != nullptr ? *machine.clock : system_clock()),
+      log_(machine.log != nullptr ? *machine.log : null_log()),
+      session_(Side::source, machine.events, dialect_),
+      progress_(clock_),
+      context_{machine_, settings_, dialect_, live_,           session_, progress_,
+               answers_, commit_,   continue_asked_, clock_, log_} {
+  live_.store(settings);
+}
+
+SourceImpl::~SourceImpl() {
+  cancel().ignore("nothing runs, or it is too late and the outcome is awaited");
+  if (main_thread_.joinable()) main_thread_.join();
+}
+
+Result<void> SourceImpl::start(const Address& address) noexcept {
+  auto connector = TERN_TRY(transport::make_connector(address, {settings_.stall_timeout}));
+  return start_with(std::move(connector));
+}
+
+Result<void> SourceImpl::start_with(std::unique_ptr<Connector> connector) noexcept {
+  if (main_thread_.joinable()) {
+    return Error(ErrorCode::failed_precondition, "this migration was started before; create another");
+  }
+  progress_.begin();
+  progress_.set_choice(Progress::Choice::transport, connector->describe());
+  {
+    const MutexLock lock(mutex_);
+    connector_ = std::move(connector);
+  }
+  TERN_TRY(session_.post(Trigger::start));
+  main_thread_ = std::thread([this] { thread_main(); });
+  return {};
+}
+
+void SourceImpl::thread_main() noexcept {
+  name_this_thread(settings_.thread_prefix, "mig/src/main");
+  finish(migrate());
+}
+
+// The table of contents of a precopy migration.
+Result<void> SourceImpl::migrate() noexcept {
+  TERN_TRY(connect());
+  TERN_TRY(link_->send_opening());
+  if (link_->has_return_path()) start_return_thread();
+  TERN_TRY(link_->agree_on_dialect());
+
+  const PageOps& ops = best_page_ops();
+  progress_.set_choice(Progress::Choice::page_ops, ops.name);
+  precopy_ = std::make_unique<Precopy>(context_, *link_, memory_, ops);
+  start_tracker_service();
+  TERN_TRY(precopy_->set_up());
+  progress_.setup_done();
+  TERN_TRY(context_.check());
+  TERN_TRY(session_.post(Trigger::connected));
+
+  TERN_TRY(precopy_->iterate());
+
+  switchover_ = std::make_unique<Switchover>(context_, *link_, *precopy_);
+  return switchover_->run();
+}
+
+Result<void> SourceImpl::connect() noexcept {
+  Connector* connector = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    connector = connector_.get();
+  }
+  auto channel = TERN_TRY(connector->connect({"x-connect-timeout", Milliseconds(settings_.connect_timeout)}));
+  {
+    const MutexLock lock(mutex_);
+    channel_ = channel.get();
+  }
+  link_ = std::make_unique<SourceLink>(std::move(channel), context_);
+  return context_.check();  // a cancel before channel_ was known had nothing to shut down
+}
+
+void SourceImpl::start_return_thread() noexcept {
+  return_thread_ = std::thread([this] {
+    name_this_thread(settings_.thread_prefix, "mig/src/return");
+    answers_.run(link_->channel());
+  });
+}
+
+void SourceImpl::start_tracker_service() noexcept {
+  if (machine_.tracker == nullptr || !machine_.tracker->needs_service()) return;
+  tracker_service_ = std::jthread([this](std::stop_token stop) {
+    name_this_thread(settings_.thread_prefix, "mig/src/fault");
+    const auto served = machine_.tracker->run_service(stop);
+    if (!served) {
+      // Writers may hang on unserved faults: end the migration, which stops tracking and frees them.
+      session_.record(served.error());
+      log_.log(LogLevel::error, "dirty tracker: " + served.error().message());
+      wake();
+    }
+  });
+}
+
+void SourceImpl::wake() noexcept {
+  {
+    const MutexLock lock(mutex_);
+    if (connector_) connector_->abort();
+    if (channel_ != nullptr) channel_->shutdown();
+  }
+  answers_.poke();
+}
+
+void SourceImpl::wind_down() noexcept {
+  precopy_.reset();  // stops tracking while its service still answers faults
+  if (tracker_service_.joinable()) {
+    tracker_service_.request_stop();
+    tracker_service_.join();
+  }
+  if (return_thread_.joinable()) {
+    // After SHUT it has ended by itself; otherwise it still reads.
+    if (!answers_.said().shut) link_->channel().shutdown();
+    return_thread_.join();
+  }
+  {
+    const MutexLock lock(mutex_);
+    channel_ = nullptr;
+    connector_.reset();
+  }
+  link_.reset();
+}
+
+void SourceImpl::finish(Result<void> result) noexcept {
+  if (result) {
+    wind_down();
+    progress_.end();
+    log_.log(LogLevel::info, "migration completed");
+    session_.post(Trigger::finished).ignore("device -> completed is in the table");
+    return;
+  }
+  const bool unknown = result.error().code() == ErrorCode::outcome_unknown;
+  if (session_.status() == Status::cancelling) {
+    // What broke is the consequence of the cancel, not an error to report.
+    session_.post(Trigger::error).ignore("cancelling stays cancelling");
+  } else {
+    log_.log(LogLevel::error, "migration failed: " + result.error().message());
+    session_.fail(result.error()).ignore("every running state takes an error");
+  }
+  progress_.set_downtime(switchover_ ? switchover_->phases() : DowntimePhases{}, false);
+  if (switchover_) {
+    const auto undone = switchover_->undo();
+    if (!undone) {
+      session_.record(undone.error());
+      log_.log(LogLevel::error, "the guest cannot be resumed: " + undone.error().message());
+    }
+  }
+  if (!unknown) progress_.set_ending(Ending::kept);
+  progress_.set_expected_downtime(std::nullopt);
+  switchover_.reset();
+  wind_down();
+  progress_.end();
+  session_.post(Trigger::cleaned_up).ignore("failing and cancelling take it");
+}
+
+Result<void> SourceImpl::continue_from(Status paused_at) noexcept {
+  const Status now = session_.visible_status();
+  if (now != paused_at) {
+    return Error(ErrorCode::failed_precondition, "Migration not in expected state: " + std::string(to_string(now)));
+  }
+  if (paused_at == Status::pre_switchover) {
+    continue_asked_.store(true);
+    answers_.poke();
+  }
+  return {};
+}
+
+Result<void> SourceImpl::cancel() noexcept {
+  TERN_TRY(commit_.cancel(session_));
+  log_.log(LogLevel::info, "migration is being cancelled");
+  wake();
+  return {};
+}
+
+void SourceImpl::update(const Settings& settings) noexcept {
+  live_.store(settings);
+  answers_.poke();
+}
+
+StatsSnapshot SourceImpl::stats() const noexcept {
+  StatsSnapshot s = progress_.snapshot();
+  s.status = session_.visible_status();
+  if (const auto error = session_.first_error()) s.error_desc = error->message();
+  return s;
+}
+
+void SourceImpl::wait() noexcept { session_.wait_ended(); }
+
+}  // namespace tern

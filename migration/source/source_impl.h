@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SourceImpl: builds the objects of one outgoing migration, owns them and its two threads.
+//
+//   mig/src/main    run(): the table of contents below
+//   mig/src/return  ReturnListener::run, started once the connection stands
+//   mig/src/fault   DirtyTracker::run_service, only for trackers that need it
+#pragma once
+
+#include <thread>
+
+#include "base/channel.h"
+#include "migration/source/precopy.h"
+#include "migration/source/source_context.h"
+#include "migration/source/switchover.h"
+#include "tern/source.h"
+
+namespace tern {
+
+class SourceImpl final : public MigrationSource {
+ public:
+  SourceImpl(const Machine& machine, const Settings& settings, GuestMemory memory) noexcept;
+  ~SourceImpl() override;
+
+  Result<void> start(const Address& address) noexcept override;
+  /// The seam for tests: faults and simulated links come in as the connector.
+  Result<void> start_with(std::unique_ptr<Connector> connector) noexcept;
+  Result<void> continue_from(Status paused_at) noexcept override;
+  Result<void> cancel() noexcept override;
+  void update(const Settings& settings) noexcept override;
+  StatsSnapshot stats() const noexcept override;
+  void wait() noexcept override;
+
+ private:
+  void thread_main() noexcept;
+  Result<void> migrate() noexcept;
+  Result<void> connect() noexcept;
+  void start_return_thread() noexcept;
+  void start_tracker_service() noexcept;
+  void wind_down() noexcept;
+  void finish(Result<void> result) noexcept;
+  void wake() noexcept TERN_EXCLUDES(mutex_);
+
+  const Machine machine_;
+  const Settings settings_;
+  const PeerVersion dialect_;
+  const GuestMemory memory_;
+  Clock& clock_;
+  LogSink& log_;
+  LiveSettings live_;
+  Session session_;
+  Progress progress_;
+  ReturnListener answers_;
+  CommitPoint commit_;
+  std::atomic<bool> continue_asked_{false};
+  SourceContext context_;
+
+  // Made and used by mig/src/main; wake() looks at them under the lock.
+  mutable Mutex mutex_;
+  std::unique_ptr<Connector> connector_ TERN_GUARDED_BY(mutex_);
+  Channel* channel_ TERN_GUARDED_BY(mutex_) = nullptr;
+  std::unique_ptr<SourceLink> link_;
+  std::unique_ptr<Precopy> precopy_;
+  std::unique_ptr<Switchover> switchover_;
+
+  std::jthread tracker_service_;
+  std::thread return_thread_;
+  std::thread main_thread_;
+};
+
+}  // namespace tern

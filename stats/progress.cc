@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stats/progress.h"
+
+#include <utility>
+
+namespace tern {
+namespace {
+
+constexpr Nanoseconds kWindow = Milliseconds(100);
+
+Milliseconds in_ms(Nanoseconds t) noexcept { return std::chrono::duration_cast<Milliseconds>(t); }
+
+double megabits_per_s(uint64_t bytes, Nanoseconds t) noexcept {
+  return t.count() > 0 ? static_cast<double>(bytes) * 8e3 / static_cast<double>(t.count()) : 0;
+}
+
+}  // namespace
+
+std::string_view to_string(Ending ending) noexcept {
+  switch (ending) {
+    case Ending::none: return "none";
+    case Ending::handed_over: return "handed-over";
+    case Ending::kept: return "kept";
+    case Ending::unknown: return "unknown";
+    case Ending::taken: return "taken";
+    case Ending::not_taken: return "not-taken";
+  }
+  return "none";
+}
+
+void Progress::begin() noexcept {
+  const MutexLock lock(mutex_);
+  began_ = clock_.now();
+  window_start_ = *began_;
+}
+
+void Progress::setup_done() noexcept {
+  const MutexLock lock(mutex_);
+  if (began_) base_.setup_time = in_ms(clock_.now() - *began_);
+  setup_over_ = true;
+}
+
+void Progress::end() noexcept {
+  const MutexLock lock(mutex_);
+  if (ended_ || !began_) return;
+  ended_ = clock_.now();
+  const Nanoseconds moving = (*ended_ - *began_) - base_.setup_time;
+  if (moving.count() > 0) base_.mbps = megabits_per_s(transferred.get(), moving);
+}
+
+void Progress::set_downtime(const DowntimePhases& phases, bool over) noexcept {
+  const MutexLock lock(mutex_);
+  base_.downtime_phases = phases;
+  if (over) base_.downtime = in_ms(phases.total());
+}
+
+void Progress::set_decision(const SwitchoverDecision& decision) noexcept {
+  const MutexLock lock(mutex_);
+  base_.switchover = decision;
+}
+
+void Progress::set_expected_downtime(std::optional<Milliseconds> expected) noexcept {
+  const MutexLock lock(mutex_);
+  base_.expected_downtime = expected;
+}
+
+void Progress::set_ending(Ending ending) noexcept {
+  const MutexLock lock(mutex_);
+  base_.ending = ending;
+}
+
+void Progress::set_choice(Choice which, std::string value) noexcept {
+  const MutexLock lock(mutex_);
+  switch (which) {
+    case Choice::tracker: base_.tracker = std::move(value); break;
+    case Choice::hole_finder: base_.hole_finder = std::move(value); break;
+    case Choice::page_ops: base_.page_ops = std::move(value); break;
+    case Choice::peer: base_.peer = std::move(value); break;
+    case Choice::transport: base_.transport = std::move(value); break;
+  }
+}
+
+void Progress::set_never_touched(uint64_t bytes) noexcept {
+  const MutexLock lock(mutex_);
+  base_.never_touched_bytes = bytes;
+}
+
+void Progress::tick() noexcept {
+  const MutexLock lock(mutex_);
+  const Nanoseconds now = clock_.now();
+  const Nanoseconds dt = now - window_start_;
+  if (dt < kWindow) return;
+  const uint64_t bytes = transferred.get();
+  const uint64_t pages = ram.normal.get() + ram.duplicate.get();
+  base_.mbps = megabits_per_s(bytes - window_bytes_, dt);
+  base_.pages_per_second =
+      static_cast<uint64_t>(static_cast<double>(pages - window_pages_) * 1e9 / static_cast<double>(dt.count()));
+  window_start_ = now;
+  window_bytes_ = bytes;
+  window_pages_ = pages;
+}
+
+StatsSnapshot Progress::snapshot() const noexcept {
+  const MutexLock lock(mutex_);
+  StatsSnapshot s = base_;
+  s.taken_at = clock_.now();
+  if (began_) s.total_time = in_ms((ended_ ? *ended_ : s.taken_at) - *began_);
+  s.transferred = transferred.get();
+  s.remaining = remaining.get();
+  s.total = total.get();
+  s.duplicate = ram.duplicate.get();
+  s.normal = ram.normal.get();
+  s.normal_bytes = s.normal * s.page_size;
+  s.dirty_pages_rate = dirty_pages_rate.get();
+  s.dirty_sync_count = dirty_sync_count.get();
+  s.precopy_bytes = precopy_bytes.get();
+  s.downtime_bytes = downtime_bytes.get();
+  return s;
+}
+
+}  // namespace tern

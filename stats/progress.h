@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Progress: everything one migration counts and measures, and how a StatsSnapshot is made of it. The threads that
+// migrate write, anybody reads; nothing here decides.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/mutex.h"
+#include "stats/ram_counters.h"
+#include "tern/clock.h"
+#include "tern/stats.h"
+
+namespace tern {
+
+/// Thread rules: the counters have one writer; the functions may be called from any thread and do not block for long.
+class Progress {
+ public:
+  explicit Progress(Clock& clock) noexcept : clock_(clock) {}
+
+  RamCounters ram;
+  Counter transferred;       // bytes that the channel took (source) or gave (destination)
+  Counter remaining;         // bytes known to be dirty
+  Counter precopy_bytes;     // while the guest ran
+  Counter downtime_bytes;    // while it did not
+  Counter dirty_sync_count;
+  Counter dirty_pages_rate;
+  Counter total;             // bytes of RAM
+
+  /// The migration begins; start of total-time.
+  void begin() noexcept TERN_EXCLUDES(mutex_);
+  /// Setup is over.
+  void setup_done() noexcept TERN_EXCLUDES(mutex_);
+  /// The migration is over: total-time and mbps stand still. Idempotent.
+  void end() noexcept TERN_EXCLUDES(mutex_);
+  void set_downtime(const DowntimePhases& phases, bool over) noexcept TERN_EXCLUDES(mutex_);
+  void set_decision(const SwitchoverDecision& decision) noexcept TERN_EXCLUDES(mutex_);
+  void set_expected_downtime(std::optional<Milliseconds> expected) noexcept TERN_EXCLUDES(mutex_);
+  void set_ending(Ending ending) noexcept TERN_EXCLUDES(mutex_);
+  enum class Choice { tracker, hole_finder, page_ops, peer, transport };
+  void set_choice(Choice which, std::string value) noexcept TERN_EXCLUDES(mutex_);
+  void set_never_touched(uint64_t bytes) noexcept TERN_EXCLUDES(mutex_);
+
+  /// Closes a rate window if at least 100 ms passed since the last (QEMU's window): mbps, pages-per-second.
+  void tick() noexcept TERN_EXCLUDES(mutex_);
+
+  /// Status and error are the session's and are filled in by the caller.
+  StatsSnapshot snapshot() const noexcept TERN_EXCLUDES(mutex_);
+
+ private:
+  Clock& clock_;
+  mutable Mutex mutex_;
+  StatsSnapshot base_ TERN_GUARDED_BY(mutex_);
+  std::optional<Nanoseconds> began_ TERN_GUARDED_BY(mutex_);
+  std::optional<Nanoseconds> ended_ TERN_GUARDED_BY(mutex_);
+  bool setup_over_ TERN_GUARDED_BY(mutex_) = false;
+  Nanoseconds window_start_ TERN_GUARDED_BY(mutex_){0};
+  uint64_t window_bytes_ TERN_GUARDED_BY(mutex_) = 0;
+  uint64_t window_pages_ TERN_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace tern

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Counters of one migration. Each has one writer; readers take them at any time, unordered with each other.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace tern {
+
+/// One writer, any readers. Relaxed: a counter orders nothing, it is only looked at.
+class Counter {
+ public:
+  void add(uint64_t n) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void set(uint64_t n) noexcept { value_.store(n, std::memory_order_relaxed); }
+  uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+/// Written by the thread that sends or loads RAM. On a cache line of its own, so that counting does not slow others.
+struct alignas(64) RamCounters {
+  Counter normal;     // pages sent or received as they are
+  Counter duplicate;  // zero pages, however they travelled
+};
+
+}  // namespace tern
