@@ -6,8 +6,8 @@
 
 namespace tern {
 
-StreamReader::StreamReader(Channel& channel, size_t buffer_bytes) noexcept
-    : channel_(channel), buffer_(buffer_bytes) {}
+StreamReader::StreamReader(Channel& channel, size_t buffer_bytes, uint64_t first_offset) noexcept
+    : channel_(channel), buffer_(buffer_bytes), consumed_(first_offset), field_at_(first_offset) {}
 
 Result<void> StreamReader::fill(size_t need, std::string_view what) noexcept {
   if (need > buffer_.size()) {
@@ -32,6 +32,7 @@ Result<void> StreamReader::fill(size_t need, std::string_view what) noexcept {
 }
 
 Result<std::span<const std::byte>> StreamReader::take(size_t n, std::string_view what) noexcept {
+  field_at_ = consumed_;
   if (end_ - begin_ < n) TERN_TRY(fill(n, what));
   const std::span<const std::byte> bytes(buffer_.data() + begin_, n);
   begin_ += n;
@@ -41,12 +42,14 @@ Result<std::span<const std::byte>> StreamReader::take(size_t n, std::string_view
 }
 
 Result<void> StreamReader::read(std::span<std::byte> into, std::string_view what) noexcept {
+  const uint64_t begin = consumed_;
   while (!into.empty()) {
     const size_t n = std::min(into.size(), buffer_.size());
     const auto bytes = TERN_TRY(take(n, what));
     std::memcpy(into.data(), bytes.data(), n);
     into = into.subspan(n);
   }
+  field_at_ = begin;
   return {};
 }
 
@@ -66,13 +69,32 @@ Result<uint64_t> StreamReader::be64(std::string_view what) noexcept {
 Result<std::string> StreamReader::counted_string(std::string_view what) noexcept {
   const uint8_t n = TERN_TRY(u8(what));
   if (n == 0) return malformed(std::string(what) + " is empty");
+  const uint64_t begin = field_at_;
   const auto bytes = TERN_TRY(take(n, what));
+  field_at_ = begin;
   return std::string(reinterpret_cast<const char*>(bytes.data()), n);
 }
 
 Result<uint8_t> StreamReader::peek_u8(std::string_view what) noexcept {
+  field_at_ = consumed_;
   if (begin_ == end_) TERN_TRY(fill(1, what));
   return std::to_integer<uint8_t>(buffer_[begin_]);
+}
+
+Result<std::span<const std::byte>> StreamReader::peek(size_t n) noexcept {
+  field_at_ = consumed_;
+  n = std::min(n, buffer_.size());
+  if (buffer_.size() - begin_ < n) {
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  while (end_ - begin_ < n) {
+    const size_t got = TERN_TRY(channel_.read_some(std::span(buffer_).subspan(end_)));
+    if (got == 0) break;
+    end_ += got;
+  }
+  return std::span<const std::byte>(buffer_).subspan(begin_, std::min(n, end_ - begin_));
 }
 
 Result<std::span<const std::byte>> StreamReader::take_available(size_t max) noexcept {
@@ -93,7 +115,7 @@ Result<bool> StreamReader::at_end() noexcept {
 
 Error StreamReader::malformed(std::string_view why) const noexcept {
   return Error(ErrorCode::peer_protocol,
-               "at offset " + std::to_string(consumed_) + ": " + std::string(why));
+               "at offset " + std::to_string(field_at_) + ": " + std::string(why));
 }
 
 StreamWriter::StreamWriter(Channel& channel) noexcept

@@ -24,7 +24,8 @@ class StreamReader {
  public:
   static constexpr size_t kBufferBytes = 1u << 20;
 
-  explicit StreamReader(Channel& channel, size_t buffer_bytes = kBufferBytes) noexcept;
+  /// `first_offset`: where the channel's first byte stands in the stream, for messages.
+  explicit StreamReader(Channel& channel, size_t buffer_bytes = kBufferBytes, uint64_t first_offset = 0) noexcept;
 
   /// The next `n` bytes (n <= buffer size), without a copy; valid until the next call.
   Result<std::span<const std::byte>> take(size_t n, std::string_view what) noexcept;
@@ -38,6 +39,8 @@ class StreamReader {
   Result<std::string> counted_string(std::string_view what) noexcept;
   /// Looks at the next byte without taking it.
   Result<uint8_t> peek_u8(std::string_view what) noexcept;
+  /// Up to `n` of the next bytes without taking them, fewer only at the end of the stream.
+  Result<std::span<const std::byte>> peek(size_t n) noexcept;
   /// Whatever is buffered, or one read; empty at the end of the stream.
   Result<std::span<const std::byte>> take_available(size_t max) noexcept;
   /// true if the stream ended exactly here (blocks until it is known).
@@ -45,7 +48,11 @@ class StreamReader {
 
   /// Offset in the stream of the next byte to be taken.
   uint64_t offset() const noexcept { return consumed_; }
-  /// peer_protocol: "at offset N: why".
+  /// Where the field begins that was taken or looked at last.
+  uint64_t field_offset() const noexcept { return field_at_; }
+  /// Offset after the last byte that came.
+  uint64_t received() const noexcept { return consumed_ + (end_ - begin_); }
+  /// peer_protocol: "at offset N: why"; N is field_offset().
   Error malformed(std::string_view why) const noexcept;
 
  private:
@@ -55,7 +62,8 @@ class StreamReader {
   std::vector<std::byte> buffer_;
   size_t begin_ = 0;
   size_t end_ = 0;
-  uint64_t consumed_ = 0;
+  uint64_t consumed_;
+  uint64_t field_at_;
 };
 
 /// Gathers headers (copied) and pages (by reference) and writes them with few system calls. Guest memory given by

@@ -195,13 +195,13 @@ Result<void> write_command(StreamWriter& out, Command command, std::span<const s
 Result<CommandHeader> read_command_header(StreamReader& in) noexcept {
   CommandHeader h;
   h.command = TERN_TRY(in.be16("command number"));
-  h.length = TERN_TRY(in.be16("command length"));
   const CommandRow* row = find_command(h.command);
   if (row == nullptr) {
     const bool ours = (h.command & 0x7f00) == 0x5400;
-    if (ours && (h.command & kMandatoryBit) == 0) return h;
-    return in.malformed("unknown " + command_name(h.command));
+    if (!ours || (h.command & kMandatoryBit) != 0) return in.malformed("unknown " + command_name(h.command));
   }
+  h.length = TERN_TRY(in.be16("command length"));
+  if (row == nullptr) return h;
   const bool fits = row->length < 0 ? h.length > 0 : (h.length == row->length || h.length == row->other_length);
   if (!fits) {
     return in.malformed("command " + std::string(row->name) + " with " + std::to_string(h.length) + " bytes");

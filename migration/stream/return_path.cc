@@ -55,13 +55,13 @@ bool is_known_return_type(uint16_t type) noexcept { return find_type(type) != nu
 Result<ReturnMessage> read_return_message(StreamReader& in) noexcept {
   ReturnMessage m;
   m.type = TERN_TRY(in.be16("return path message type"));
-  const uint16_t length = TERN_TRY(in.be16("return path message length"));
   const TypeRow* row = find_type(m.type);
+  const bool ours = (m.type & 0x7f00) == 0x5400;
+  if (row == nullptr && (!ours || (m.type & kMandatoryBit) != 0)) {
+    return in.malformed("unknown return path " + return_type_name(m.type));
+  }
+  const uint16_t length = TERN_TRY(in.be16("return path message length"));
   if (row == nullptr) {
-    const bool ours = (m.type & 0x7f00) == 0x5400;
-    if (!ours || (m.type & kMandatoryBit) != 0) {
-      return in.malformed("unknown return path " + return_type_name(m.type));
-    }
     if (length > kMaxPayload) return in.malformed("return path message of more than 512 bytes");
   } else if (length < row->min || length > row->max) {
     return in.malformed("return path message " + std::string(row->name) + " with " + std::to_string(length) +

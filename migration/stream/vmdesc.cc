@@ -2,6 +2,8 @@
 #include "migration/stream/vmdesc.h"
 
 #include <algorithm>
+#include <cstring>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "base/wire_int.h"
@@ -212,59 +214,17 @@ Result<BodyLengths> parse_vmdesc(std::string_view json) noexcept {
   return std::move(reader.lengths);
 }
 
-Result<void> TailSplitter::append(std::span<const std::byte> bytes) noexcept {
-  if (bytes.size() > max_bytes_ - bytes_.size()) {
-    return Error(ErrorCode::resource_exhausted,
-                 "device state from offset " + std::to_string(start_) + " on is larger than " +
-                     std::to_string(max_bytes_) + " bytes (x-max-device-state)");
-  }
-  bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
-  return {};
-}
-
-std::optional<std::vector<TailSection>> TailSplitter::try_split() noexcept {
-  // An empty tail whose description is suppressed with length 0, as some senders do.
-  static constexpr std::byte kEmpty[] = {std::byte{0}, std::byte{6}, {}, {}, {}, {}};
-  if (bytes_.size() == sizeof kEmpty && std::equal(bytes_.begin(), bytes_.end(), kEmpty)) {
-    return std::vector<TailSection>{};
-  }
-  constexpr size_t kHead = 7;  // 00 06 be32 '{'
-  for (; scanned_ + kHead <= bytes_.size(); ++scanned_) {
-    const std::byte* p = bytes_.data() + scanned_;
-    if (p[0] != std::byte{kItemEof} || p[1] != std::byte{kItemVmDescription} || p[6] != std::byte{'{'}) continue;
-    const uint64_t n = load_be<uint32_t>(p + 2);
-    if (scanned_ + 6 + n > max_bytes_ || n < 2) continue;
-    candidates_.push_back(scanned_);
-  }
-  // Only one that ends with the last byte received can be the end: nothing follows a vmdescription.
-  for (const size_t at : candidates_) {
-    const uint64_t n = load_be<uint32_t>(bytes_.data() + at + 2);
-    if (at + 6 + n != bytes_.size()) continue;
-    const std::string_view json(reinterpret_cast<const char*>(bytes_.data()) + at + 6, n);
-    auto lengths = parse_vmdesc(json);
-    if (!lengths) {
-      last_refusal_ = lengths.error().message();
-      continue;
-    }
-    auto sections = cut(at, *lengths);
-    if (!sections) {
-      last_refusal_ = sections.error().message();
-      continue;
-    }
-    json_ = json;
-    return std::move(*sections);
-  }
-  return std::nullopt;
-}
-
-Result<std::vector<TailSection>> TailSplitter::cut(size_t end, const BodyLengths& lengths) const noexcept {
+Result<std::vector<TailSection>> cut_tail(std::span<const std::byte> all, uint64_t start_offset,
+                                          const BodyLengths& lengths, bool footers, uint64_t& work_left) noexcept {
   std::vector<TailSection> sections;
-  const std::span<const std::byte> all = std::span(bytes_).first(end);
+  const size_t end = all.size();
   size_t at = 0;
   const auto bad = [&](const std::string& why) {
-    return Error(ErrorCode::peer_protocol, "at offset " + std::to_string(start_ + at) + ": " + why);
+    return Error(ErrorCode::peer_protocol, "at offset " + std::to_string(start_offset + at) + ": " + why);
   };
   while (at < end) {
+    if (work_left == 0) return bad("too many items");
+    --work_left;
     const auto item = std::to_integer<uint8_t>(all[at]);
     const size_t left = end - at;
     if (item == kItemCommand) {
@@ -286,14 +246,14 @@ Result<std::vector<TailSection>> TailSplitter::cut(size_t end, const BodyLengths
     s.version_id = load_be<uint32_t>(all.data() + at + 10 + name);
     const auto found = lengths.find({s.idstr, s.instance_id});
     if (found == lengths.end()) return bad("section '" + s.idstr + "' is not in the vmdescription");
-    const size_t foot = footers_ ? 5 : 0;
+    const size_t foot = footers ? 5 : 0;
     if (found->second > left - head || left - head - found->second < foot) {
       return bad("section '" + s.idstr + "' is longer than the stream");
     }
     s.body = all.subspan(at + head, found->second);
-    s.offset = start_ + at + head;
+    s.offset = start_offset + at + head;
     at += head + found->second;
-    if (footers_) {
+    if (footers) {
       if (std::to_integer<uint8_t>(all[at]) != kItemFooter || load_be<uint32_t>(all.data() + at + 1) != s.section_id) {
         return bad("no footer of section '" + s.idstr + "' where the vmdescription says it ends");
       }
@@ -302,6 +262,75 @@ Result<std::vector<TailSection>> TailSplitter::cut(size_t end, const BodyLengths
     sections.push_back(std::move(s));
   }
   return sections;
+}
+
+Result<void> TailSplitter::append(std::span<const std::byte> bytes) noexcept {
+  if (bytes.size() > max_bytes_ - bytes_.size()) {
+    return Error(ErrorCode::resource_exhausted,
+                 "device state from offset " + std::to_string(start_) + " on is larger than " +
+                     std::to_string(max_bytes_) + " bytes (x-max-device-state)");
+  }
+  bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+  find_candidates();
+  if (candidates_.size() > kMaxCandidates || work_left_ == 0) {
+    return Error(ErrorCode::resource_exhausted,
+                 "device state from offset " + std::to_string(start_) + " on is full of false vmdescriptions");
+  }
+  return {};
+}
+
+void TailSplitter::find_candidates() noexcept {
+  constexpr size_t kHead = 7;  // 00 06 be32 '{'
+  while (scanned_ + kHead <= bytes_.size() && candidates_.size() <= kMaxCandidates) {
+    const auto* p = static_cast<const std::byte*>(
+        std::memchr(bytes_.data() + scanned_, kItemEof, bytes_.size() - kHead + 1 - scanned_));
+    if (p == nullptr) {
+      scanned_ = bytes_.size() - kHead + 1;
+      return;
+    }
+    const auto at = static_cast<size_t>(p - bytes_.data());
+    scanned_ = at + 1;
+    if (p[1] != std::byte{kItemVmDescription} || p[6] != std::byte{'{'}) continue;
+    const uint64_t n = load_be<uint32_t>(p + 2);
+    const uint64_t end = at + 6 + n;
+    // Nothing follows a vmdescription: one that ends before the last byte here is none.
+    if (n < 2 || end > max_bytes_ || end < bytes_.size()) continue;
+    candidates_.push_back({end, at});
+    std::push_heap(candidates_.begin(), candidates_.end(), std::greater<>());
+  }
+}
+
+std::optional<std::vector<TailSection>> TailSplitter::try_split() noexcept {
+  // An empty tail whose description is suppressed with length 0, as some senders do.
+  static constexpr std::byte kEmpty[] = {std::byte{0}, std::byte{6}, {}, {}, {}, {}};
+  if (bytes_.size() == sizeof kEmpty && std::equal(bytes_.begin(), bytes_.end(), kEmpty)) {
+    return std::vector<TailSection>{};
+  }
+  while (!candidates_.empty() && candidates_.front().end <= bytes_.size()) {
+    const Candidate next = candidates_.front();
+    std::pop_heap(candidates_.begin(), candidates_.end(), std::greater<>());
+    candidates_.pop_back();
+    if (next.end != bytes_.size()) continue;
+    if (auto sections = try_candidate(next)) return sections;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::vector<TailSection>> TailSplitter::try_candidate(const Candidate& candidate) noexcept {
+  const char* text = reinterpret_cast<const char*>(bytes_.data()) + candidate.at + 6;
+  const std::string_view json(text, candidate.end - candidate.at - 6);
+  auto lengths = parse_vmdesc(json);
+  if (!lengths) {
+    last_refusal_ = lengths.error().message();
+    return std::nullopt;
+  }
+  auto sections = cut_tail(std::span(bytes_).first(candidate.at), start_, *lengths, footers_, work_left_);
+  if (!sections) {
+    last_refusal_ = sections.error().message();
+    return std::nullopt;
+  }
+  json_ = json;
+  return std::move(*sections);
 }
 
 Error TailSplitter::why_incomplete() const noexcept {

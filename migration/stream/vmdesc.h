@@ -10,7 +10,9 @@
 // of array elements gone in 11.1.
 //
 // Limits: depth 64, 65536 devices, the tail as a whole is bounded by x-max-device-state. The JSON is read by events
-// (SAX), so a hostile one cannot make a tree out of a few bytes.
+// (SAX), so a hostile one cannot make a tree out of a few bytes. Device state may hold bytes that look like the head
+// of a vmdescription: each such place is looked at once, when the stream is as long as it says, and both their number
+// and the work of trying them are bounded, so that a tail of nothing else costs seconds, not hours.
 #pragma once
 
 #include <cstdint>
@@ -54,6 +56,12 @@ struct TailSection {
   std::span<const std::byte> body;
 };
 
+/// Cuts `tail` (FULL sections and commands, nothing else) by the lengths; `start_offset` is where its first byte stands
+/// in the stream. `work_left` goes down by one for each item, past 0 it gives up. Errors: peer_protocol with the offset.
+Result<std::vector<TailSection>> cut_tail(std::span<const std::byte> tail, uint64_t start_offset,
+                                          const BodyLengths& lengths, bool footers, uint64_t& work_left) noexcept;
+inline constexpr uint64_t kMaxCutWork = 1u << 24;
+
 /// Collects the bytes from the first FULL section (or the EOF byte) on, and finds the end of the stream while the peer
 /// keeps the connection open.
 class TailSplitter {
@@ -62,7 +70,7 @@ class TailSplitter {
   TailSplitter(uint64_t start_offset, uint64_t max_bytes, bool footers) noexcept
       : start_(start_offset), max_bytes_(max_bytes), footers_(footers) {}
 
-  /// Errors: resource_exhausted past the limit.
+  /// Errors: resource_exhausted past the limit, or when the tail is full of false vmdescriptions.
   Result<void> append(std::span<const std::byte> bytes) noexcept;
   /// The sections, if the bytes so far are a complete tail; nothing if more must come.
   std::optional<std::vector<TailSection>> try_split() noexcept;
@@ -73,14 +81,22 @@ class TailSplitter {
   std::string_view json() const noexcept { return json_; }
 
  private:
-  Result<std::vector<TailSection>> cut(size_t end, const BodyLengths& lengths) const noexcept;
+  static constexpr size_t kMaxCandidates = 1u << 16;
+  struct Candidate {
+    uint64_t end;  // bytes_.size() when its JSON is complete
+    uint64_t at;   // of the EOF byte
+    bool operator>(const Candidate& other) const noexcept { return end > other.end; }
+  };
+  void find_candidates() noexcept;
+  std::optional<std::vector<TailSection>> try_candidate(const Candidate& candidate) noexcept;
 
   uint64_t start_;
   uint64_t max_bytes_;
   bool footers_;
   std::vector<std::byte> bytes_;
   size_t scanned_ = 0;
-  std::vector<size_t> candidates_;  // positions of "00 06 n {" that may be the end
+  std::vector<Candidate> candidates_;  // a heap, the smallest end first
+  uint64_t work_left_ = kMaxCutWork;
   std::string last_refusal_;
   std::string_view json_;
 };
