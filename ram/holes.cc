@@ -3,6 +3,8 @@
 #include "ram/holes.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -76,12 +78,65 @@ bool seek_data(const RamBlock& block, BlockBitmap& into) noexcept {
   return true;
 }
 
+/// Bytes that the block's file takes, 0 if it cannot tell.
+uint64_t file_bytes(int fd) noexcept {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return 0;
+  return static_cast<uint64_t>(status.st_blocks) * 512;
+}
+
+/// A shared mapping of huge pages. Its file knows how many it has, the page tables know which of
+/// them we mapped: if the numbers are equal, before and after looking, those are the same pages.
+/// Returns false if they differ (the block is a part of the file, another process filled pages, the
+/// kernel moves one just now).
+Result<bool> count_huge_pages(const RamBlock& block, BlockBitmap& into) noexcept {
+  std::optional<Pagemap> pagemap;
+  pagemap.emplace(TERN_TRY(Pagemap::open()));
+  BlockBitmap present(into.pages());
+  const uint64_t before = file_bytes(block.fd);
+  TERN_TRY(read_page_tables(*pagemap, block, present));
+  if (file_bytes(block.fd) != before || present.count() * kTargetPageBytes != before) return false;
+  into.or_map(present);
+  return true;
+}
+
+/// Private huge pages: mincore(2), for it counts a page that the kernel is moving as there (a read
+/// of pagemap does not) and a write-protection marker as not there (PAGEMAP_SCAN does not).
+Result<void> ask_mincore(const RamBlock& block, BlockBitmap& into) noexcept {
+  std::array<unsigned char, 16384> resident;  // 64 MiB of memory
+  const uint64_t pages = block.used_bytes / kTargetPageBytes;
+  for (uint64_t page = 0; page < pages; page += resident.size()) {
+    const uint64_t count = std::min<uint64_t>(resident.size(), pages - page);
+    if (::mincore(block.host + page * kTargetPageBytes, count * kTargetPageBytes,
+                  resident.data()) != 0) {
+      return errno_error(ErrorCode::unsupported, "mincore", errno);
+    }
+    for (uint64_t i = 0; i < count; ++i) {
+      if ((resident[i] & 1) != 0) into.set(page + i);
+    }
+  }
+  return {};
+}
+
 std::string_view name_of(PageTableMethod method) noexcept {
   return method == PageTableMethod::scan ? "pagemap-scan" : "pagemap";
 }
 
+Result<std::string_view> find_huge(const RamBlock& block, BlockBitmap& into) noexcept {
+  if (block.fd < 0 && !block.shared) {
+    TERN_TRY(ask_mincore(block, into));
+    return std::string_view("mincore");
+  }
+  if (block.fd >= 0 && block.shared && TERN_TRY(count_huge_pages(block, into))) {
+    return std::string_view("pagemap");
+  }
+  set_all(into);
+  return std::string_view("all");
+}
+
 Result<std::string_view> find_in_block(PageTableMethod method, std::optional<Pagemap>& pagemap,
                                        const RamBlock& block, BlockBitmap& into) noexcept {
+  if (block.page_bytes > kTargetPageBytes) return find_huge(block, into);
   const bool by_file = block.fd >= 0;
   const bool by_page_tables = !block.shared;
   if (!by_file && !by_page_tables) {
@@ -129,7 +184,9 @@ Result<std::string_view> find_populated(std::span<const RamBlock> blocks,
   // No /proc, or it is closed to us. Files still tell.
   bool all_by_file = true;
   for (size_t i = 0; i < blocks.size(); ++i) {
-    const bool told = blocks[i].fd >= 0 && blocks[i].shared && seek_data(blocks[i], into.block(i));
+    const bool told = blocks[i].fd >= 0 && blocks[i].shared &&
+                      blocks[i].page_bytes == kTargetPageBytes &&
+                      seek_data(blocks[i], into.block(i));
     if (!told) set_all(into.block(i));
     all_by_file = all_by_file && told;
   }

@@ -15,6 +15,8 @@
 //  - shared memory with a descriptor: SEEK_DATA and SEEK_HOLE, for an empty page table entry says
 //  nothing there.
 //  - a private mapping of a file: the data of the file and the page tables, both.
+//  - huge pages (hugetlbfs knows no SEEK_DATA): private ones by mincore(2); shared ones by the page tables, if they have
+//    as many as the file says it has.
 //  - shared memory without a descriptor: everything.
 #pragma once
 

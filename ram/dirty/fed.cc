@@ -11,7 +11,7 @@ Result<void> FedTracker::start(std::span<const RamBlock> blocks) noexcept {
   if (started_) return Error(ErrorCode::failed_precondition, "fed tracker: already started");
   TERN_TRY(check_blocks(blocks).context("fed tracker"));
   marked_.start(blocks);
-  blocks_ = blocks;
+  blocks_.assign(blocks.begin(), blocks.end());
   started_ = true;
   return {};
 }
@@ -24,7 +24,7 @@ Result<uint64_t> FedTracker::harvest(DirtyBitmap& into) noexcept {
 
 Result<void> FedTracker::stop() noexcept {
   marked_.stop();
-  blocks_ = {};
+  blocks_.clear();
   started_ = false;
   return {};
 }

@@ -6,6 +6,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "ram/dirty/marked_pages.h"
 #include "tern/dirty_tracker.h"
@@ -24,7 +25,7 @@ class FedTracker final : public DirtyTracker {
 
  private:
   MarkedPages marked_;
-  std::span<const RamBlock> blocks_;
+  std::vector<RamBlock> blocks_;
   bool started_ = false;
 };
 

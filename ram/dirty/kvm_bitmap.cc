@@ -89,7 +89,7 @@ Result<void> KvmBitmapTracker::start(std::span<const RamBlock> blocks) noexcept 
   if (started_) return Error(ErrorCode::failed_precondition, "KVM dirty log: already started");
   TERN_TRY(check_blocks(blocks));
   TERN_TRY(check_slots(blocks));
-  blocks_ = blocks;
+  blocks_.assign(blocks.begin(), blocks.end());
   uint64_t words = 0;
   for (const KvmSlot& slot : slots_) words = std::max(words, slot_words(slot));
   log_.assign(words, 0);
@@ -135,8 +135,7 @@ Result<void> KvmBitmapTracker::clear_log(const KvmSlot& slot, uint64_t first_wor
   clear.slot = slot.slot;
   clear.first_page = first_word * 64;
   // Only the end of the slot may be no multiple of 64.
-  clear.num_pages =
-      static_cast<uint32_t>(std::min(words * 64, slot_pages(slot) - first_word * 64));
+  clear.num_pages = static_cast<uint32_t>(std::min(words * 64, slot_pages(slot) - first_word * 64));
   clear.dirty_bitmap = const_cast<uint64_t*>(bits);  // NOLINT: the kernel only reads it
   if (retry_ioctl(vm_fd_, KVM_CLEAR_DIRTY_LOG, &clear) == 0) return {};
   const int error = errno;
@@ -193,7 +192,7 @@ Result<void> KvmBitmapTracker::stop() noexcept {
     if (!off && first) first = std::move(off);
   }
   log_ = {};
-  blocks_ = {};
+  blocks_.clear();
   started_ = false;
   return first;
 }

@@ -57,7 +57,7 @@ class KvmBitmapTracker final : public DirtyTracker {
   const std::vector<KvmSlot> slots_;
   const uint64_t manual_caps_;
   MarkedPages marked_;
-  std::span<const RamBlock> blocks_;
+  std::vector<RamBlock> blocks_;
   std::vector<uint64_t> log_;  ///< for the largest slot, reused
   size_t logging_slots_ = 0;   ///< slots_[0, this) have logging on
   bool started_ = false;

@@ -146,24 +146,42 @@ Result<void> Uffd::write_protect(MemoryRange range, bool on) const noexcept {
   return {};
 }
 
-Result<void> Uffd::zero_page(MemoryRange range) const noexcept {
+template <typename Fill>
+Result<void> Uffd::fill_missing(const char* what, MemoryRange range, Fill&& fill) const noexcept {
   while (range.bytes > 0) {
-    uffdio_zeropage call{};
-    call.range = to_uffdio(range);
-    if (::ioctl(fd(), UFFDIO_ZEROPAGE, &call) == 0) return {};
-    const int error = errno;
-    if (call.zeropage > 0) {  // a part was done, then something stood in the way
-      const auto done = std::min(static_cast<uint64_t>(call.zeropage), range.bytes);
-      range.start += done;
-      range.bytes -= done;
-    } else if (error == EEXIST) {
-      // Somebody was quicker. Who waits for this page may have missed his wake-up.
-      return wake(range);
-    } else if (error != EINTR && error != EAGAIN) {
-      return uffd_error("UFFDIO_ZEROPAGE", range, error);
-    }
+    const auto [signed_done, error] = fill(range);
+    if (error == 0) return {};
+    // A part was done, then something stood in the way; a negative count is the error again.
+    const uint64_t done =
+        signed_done > 0 ? std::min(static_cast<uint64_t>(signed_done), range.bytes) : 0;
+    range.start += done;
+    range.bytes -= done;
+    if (done > 0 || error == EINTR || error == EAGAIN) continue;
+    // Somebody was quicker. Who waits for this page may have missed his wake-up.
+    if (error == EEXIST) return wake(range);
+    return uffd_error(what, range, error);
   }
   return {};
+}
+
+Result<void> Uffd::zero_page(MemoryRange range) const noexcept {
+  return fill_missing("UFFDIO_ZEROPAGE", range, [this](MemoryRange rest) {
+    uffdio_zeropage call{};
+    call.range = to_uffdio(rest);
+    const int error = ::ioctl(fd(), UFFDIO_ZEROPAGE, &call) == 0 ? 0 : errno;
+    return std::pair(static_cast<int64_t>(call.zeropage), error);
+  });
+}
+
+Result<void> Uffd::copy(MemoryRange range, const std::byte* source) const noexcept {
+  return fill_missing("UFFDIO_COPY", range, [&](MemoryRange rest) {
+    uffdio_copy call{};
+    call.dst = address_of(rest.start);
+    call.src = address_of(source + (rest.start - range.start));
+    call.len = rest.bytes;
+    const int error = ::ioctl(fd(), UFFDIO_COPY, &call) == 0 ? 0 : errno;
+    return std::pair(static_cast<int64_t>(call.copy), error);
+  });
 }
 
 Result<void> Uffd::wake(MemoryRange range) const noexcept {

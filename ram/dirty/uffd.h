@@ -60,10 +60,16 @@ class Uffd {
   /// Maps zeros where nothing is, writable, and wakes those who wait. Pages that are already there
   /// are left alone.
   Result<void> zero_page(MemoryRange range) const noexcept;
+  /// The same for memory the kernel has no page of zeros for (huge pages): copies from `source`,
+  /// range.bytes long.
+  Result<void> copy(MemoryRange range, const std::byte* source) const noexcept;
   Result<void> wake(MemoryRange range) const noexcept;
 
  private:
   Uffd(Fd fd, bool user_mode_only) noexcept : fd_(std::move(fd)), user_mode_only_(user_mode_only) {}
+  /// Calls fill(rest), which returns bytes done and errno (0 for all), until the range is full.
+  template <typename Fill>
+  Result<void> fill_missing(const char* what, MemoryRange range, Fill&& fill) const noexcept;
   static Result<Uffd> open_any(std::string& how) noexcept;
 
   Fd fd_;

@@ -37,7 +37,7 @@ Result<void> WpAsyncTracker::start(std::span<const RamBlock> blocks) noexcept {
                           kUffdFeatureWpUnpopulated | kUffdFeatureWpAsync;
   Uffd uffd = TERN_TRY(Uffd::open(wanted & features_).context("wp-async"));
 
-  blocks_ = blocks;
+  blocks_.assign(blocks.begin(), blocks.end());
   pagemap_.emplace(std::move(pagemap));
   uffd_.emplace(std::move(uffd));
   marked_.start(blocks);
@@ -131,7 +131,7 @@ Result<void> WpAsyncTracker::stop() noexcept {
   uffd_.reset();
   pagemap_.reset();
   populated_.clear();
-  blocks_ = {};
+  blocks_.clear();
   return first;
 }
 

@@ -50,7 +50,7 @@ class WpAsyncTracker final : public DirtyTracker {
 
   const uint64_t features_;
   MarkedPages marked_;
-  std::span<const RamBlock> blocks_;
+  std::vector<RamBlock> blocks_;
   std::optional<Uffd> uffd_;  ///< has a value exactly while started
   std::optional<Pagemap> pagemap_;
   size_t registered_ = 0;  ///< blocks_[0, this) are registered

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,8 @@
 #include <cerrno>
 #include <string>
 #include <utility>
+
+#include "ram/holes.h"
 
 namespace tern {
 namespace {
@@ -24,11 +27,28 @@ constexpr uint64_t kMergePages = 64;
 MemoryRange range_of(const RamBlock& block) noexcept { return {block.host, block.used_bytes}; }
 
 /// Whether untouched pages of the block must be caught as MISSING.
-bool needs_missing(const RamBlock& block) noexcept {
-  return block.fd < 0 && !block.shared && block.page_bytes == kTargetPageBytes;
-}
+bool needs_missing(const RamBlock& block) noexcept { return block.fd < 0 && !block.shared; }
+
+bool is_huge(const RamBlock& block) noexcept { return block.page_bytes > kTargetPageBytes; }
 
 }  // namespace
+
+ReadOnlyZeros::~ReadOnlyZeros() {
+  if (data_ != nullptr) ::munmap(data_, bytes_);
+}
+
+Result<void> ReadOnlyZeros::reserve(uint64_t bytes) noexcept {
+  if (bytes <= bytes_) return {};
+  void* fresh =
+      ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (fresh == MAP_FAILED) {
+    return errno_error(ErrorCode::resource_exhausted, "address space for zeros", errno);
+  }
+  if (data_ != nullptr) ::munmap(data_, bytes_);
+  data_ = static_cast<std::byte*>(fresh);
+  bytes_ = bytes;
+  return {};
+}
 
 WpSyncTracker::WpSyncTracker(uint64_t features, LogSink& log) noexcept
     : features_(features), log_(log), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
@@ -52,14 +72,14 @@ Result<void> WpSyncTracker::start(std::span<const RamBlock> blocks) noexcept {
   Uffd uffd = TERN_TRY(
       Uffd::open(features_ & (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM))
           .context("wp-sync"));
-  blocks_ = blocks;
+  blocks_.assign(blocks.begin(), blocks.end());
   marked_.start(blocks);
   for (size_t i = 0; i < blocks.size(); ++i) {
     Result<void> protected_now = protect_block(uffd, blocks[i]);
     if (protected_now) continue;
     remove_blocks(uffd, i + 1).ignore("the error that matters is the one that made us stop");
     marked_.stop();
-    blocks_ = {};
+    blocks_.clear();
     return std::move(protected_now).context("wp-sync: RAM block " + blocks[i].idstr);
   }
   const MutexLock lock(mutex_);
@@ -77,11 +97,29 @@ Result<void> WpSyncTracker::protect_block(const Uffd& uffd, const RamBlock& bloc
                  "the kernel cannot write-protect this kind of memory (shared memory and huge "
                  "pages: Linux 5.19)");
   }
-  if (needs_missing(block) && (calls & uint64_t{1} << _UFFDIO_ZEROPAGE) == 0) {
+  if (!needs_missing(block)) return uffd.write_protect(range_of(block), true);
+  if (is_huge(block)) return protect_private_huge(uffd, block);
+  if ((calls & uint64_t{1} << _UFFDIO_ZEROPAGE) == 0) {
     return Error(ErrorCode::invalid_argument,
-                 "not private anonymous memory of 4096-byte pages as its description says");
+                 "its pages are not the 4096 bytes that its description says");
   }
   return uffd.write_protect(range_of(block), true);
+}
+
+// Only what is there: in huge pages the kernel would put a marker into every hole, after which
+// kernels as old as 6.1 cannot tell it from a page. What is missing cannot come into being
+// meanwhile: that needs our service.
+Result<void> WpSyncTracker::protect_private_huge(const Uffd& uffd, const RamBlock& block) noexcept {
+  TERN_TRY(zeros_.reserve(block.page_bytes));
+  DirtyBitmap there({&block, 1});
+  TERN_TRY(find_populated_by(PageTableMethod::read, {&block, 1}, there));
+  const BlockBitmap& map = there.block(0);
+  for (PageRun run = map.next_run(0, map.pages()); run.count != 0;
+       run = map.next_run(run.first + run.count, map.pages())) {
+    TERN_TRY(uffd.write_protect(
+        {block.host + run.first * kTargetPageBytes, run.count * kTargetPageBytes}, true));
+  }
+  return {};
 }
 
 Result<void> WpSyncTracker::remove_blocks(const Uffd& uffd, size_t count) noexcept {
@@ -154,11 +192,11 @@ Result<void> WpSyncTracker::stop() noexcept {
     uffd = std::move(uffd_);
     uffd_.reset();
     wake_service();
-    while (polling_) polling_ended_.wait(mutex_);
+    while (polled_fd_ == uffd->fd()) polling_ended_.wait(mutex_);
   }
   Result<void> removed = remove_blocks(*uffd, blocks_.size());
   marked_.stop();
-  blocks_ = {};
+  blocks_.clear();
   return removed;
 }
 
@@ -191,18 +229,18 @@ Result<void> WpSyncTracker::serve_once(const std::stop_token& stop) noexcept {
     static_cast<void>(drained);
     if (stop.stop_requested()) return {};
     // A negative descriptor is one that poll does not look at.
-    wait[1] = {.fd = uffd_ ? uffd_->fd() : -1, .events = POLLIN, .revents = 0};
-    polling_ = true;
+    polled_fd_ = uffd_ ? uffd_->fd() : -1;
+    wait[1] = {.fd = polled_fd_, .events = POLLIN, .revents = 0};
   }
   const int ready = ::poll(wait.data(), wait.size(), -1);
   const int error = errno;
   const MutexLock lock(mutex_);
-  polling_ = false;
+  polled_fd_ = -1;
   polling_ended_.notify_all();
   if (ready < 0 && error != EINTR) {
     return errno_error(ErrorCode::internal, "wp-sync: waiting for faults", error);
   }
-  if (!uffd_ || wait[1].fd != uffd_->fd()) return {};
+  if (!uffd_ || wait[1].fd != uffd_->fd()) return {};  // stopped, or started, meanwhile
   if ((wait[1].revents & (POLLERR | POLLNVAL)) != 0) {
     return Error(ErrorCode::internal, "wp-sync: the userfaultfd reports an error");
   }
@@ -223,6 +261,10 @@ Result<void> WpSyncTracker::serve_waiting() noexcept {
   return {};
 }
 
+Result<void> WpSyncTracker::fill_with_zeros(const RamBlock& block, MemoryRange page) noexcept {
+  return is_huge(block) ? uffd_->copy(page, zeros_.data()) : uffd_->zero_page(page);
+}
+
 Result<void> WpSyncTracker::serve(const uffd_msg& message) noexcept {
   if (message.event != UFFD_EVENT_PAGEFAULT) return {};
   for (size_t i = 0; i < blocks_.size(); ++i) {
@@ -233,7 +275,8 @@ Result<void> WpSyncTracker::serve(const uffd_msg& message) noexcept {
     const MemoryRange range{block.host + page, block.page_bytes};
     marked_.mark(i, page, block.page_bytes);
     const bool written = (message.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) != 0;
-    Result<void> served = written ? uffd_->write_protect(range, false) : uffd_->zero_page(range);
+    Result<void> served =
+        written ? uffd_->write_protect(range, false) : fill_with_zeros(block, range);
     // ENOENT: somebody unmapped it; whoever touches it now gets the signal he asked for.
     if (served || served.error().sys_errno() == ENOENT) return {};
     return std::move(served).context("wp-sync: RAM block " + block.idstr + ", offset " +

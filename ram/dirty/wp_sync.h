@@ -24,6 +24,7 @@
 #include <span>
 #include <stop_token>
 #include <string_view>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/mutex.h"
@@ -32,6 +33,22 @@
 #include "tern/dirty_tracker.h"
 
 namespace tern {
+
+/// Address space full of zeros that takes no memory.
+class ReadOnlyZeros {
+ public:
+  ReadOnlyZeros() noexcept = default;
+  ReadOnlyZeros(const ReadOnlyZeros&) = delete;
+  ReadOnlyZeros& operator=(const ReadOnlyZeros&) = delete;
+  ~ReadOnlyZeros();
+  /// Makes it at least this long.
+  Result<void> reserve(uint64_t bytes) noexcept;
+  const std::byte* data() const noexcept { return data_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  uint64_t bytes_ = 0;
+};
 
 class WpSyncTracker final : public DirtyTracker {
  public:
@@ -57,10 +74,13 @@ class WpSyncTracker final : public DirtyTracker {
 
  private:
   Result<void> protect_block(const Uffd& uffd, const RamBlock& block) noexcept;
+  Result<void> protect_private_huge(const Uffd& uffd, const RamBlock& block) noexcept;
   Result<void> remove_blocks(const Uffd& uffd, size_t count) noexcept;
   Result<void> serve_once(const std::stop_token& stop) noexcept;
   Result<void> serve_waiting() noexcept TERN_REQUIRES(mutex_);
   Result<void> serve(const uffd_msg& message) noexcept TERN_REQUIRES(mutex_);
+  Result<void> fill_with_zeros(const RamBlock& block, MemoryRange page) noexcept
+      TERN_REQUIRES(mutex_);
   Result<uint64_t> harvest_chunk(size_t block, uint64_t chunk, BlockBitmap& into) noexcept;
   void wake_service() noexcept;
 
@@ -70,14 +90,16 @@ class WpSyncTracker final : public DirtyTracker {
   Fd wake_;  ///< eventfd: makes the service look at the state again
 
   // start, harvest and stop write it, the service reads it while uffd_ has a value.
-  std::span<const RamBlock> blocks_;
+  std::vector<RamBlock> blocks_;
+  /// As many zeros as the largest huge page has, all of them the kernel's one page of zeros.
+  ReadOnlyZeros zeros_;
 
   Mutex mutex_;
   CondVar polling_ended_;
   std::optional<Uffd> uffd_ TERN_GUARDED_BY(mutex_);  ///< has a value exactly while started
   bool serving_ TERN_GUARDED_BY(mutex_) = false;
-  bool polling_ TERN_GUARDED_BY(mutex_) =
-      false;  ///< the service uses the descriptor without the mutex
+  /// The userfaultfd that the service waits for without the mutex, -1 if it waits for none.
+  int polled_fd_ TERN_GUARDED_BY(mutex_) = -1;
 };
 
 }  // namespace tern
