@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// FaultChannel: a channel over a channel that cuts the connection at a chosen write: before it, after it, or with the bytes of
+// it lost; and may take only small pieces per write. FaultConnector and FaultListener put it around the real ones.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "base/channel.h"
+
+namespace tern::test {
+
+enum class Cut {
+  before,  // the write fails, nothing of it left
+  after,   // the write arrives, then the link dies
+  lost,    // the write is accepted but never arrives: the link died with the bytes in some queue
+};
+
+struct FaultPlan {
+  uint64_t cut_at_write = 0;  // 1 is the first; 0 never
+  Cut cut = Cut::after;
+  size_t max_write_bytes = SIZE_MAX;
+  std::atomic<uint64_t>* writes = nullptr;  // counts
+};
+
+class FaultChannel final : public Channel {
+ public:
+  FaultChannel(std::unique_ptr<Channel> inner, FaultPlan plan) : inner_(std::move(inner)), plan_(plan) {}
+
+  Result<size_t> read_some(std::span<std::byte> into) noexcept override { return inner_->read_some(into); }
+  Result<size_t> write_some(std::span<const iovec> slices) noexcept override {
+    const uint64_t n = ++count_;
+    if (plan_.writes != nullptr) ++*plan_.writes;
+    const bool cut = plan_.cut_at_write != 0 && n >= plan_.cut_at_write;
+    if (cut && (plan_.cut == Cut::before || n > plan_.cut_at_write)) {
+      inner_->shutdown();
+      return Error(ErrorCode::channel, "cut before write " + std::to_string(n));
+    }
+    std::vector<iovec> part;
+    size_t left = plan_.max_write_bytes;
+    for (const iovec& s : slices) {
+      if (left == 0) break;
+      part.push_back({s.iov_base, std::min(left, s.iov_len)});
+      left -= part.back().iov_len;
+    }
+    if (cut && plan_.cut == Cut::lost) {
+      inner_->shutdown();
+      size_t total = 0;
+      for (const iovec& s : part) total += s.iov_len;
+      return total;
+    }
+    auto written = inner_->write_some(part);
+    if (cut) inner_->shutdown();
+    return written;
+  }
+  void set_read_deadline(Deadline d) noexcept override { inner_->set_read_deadline(d); }
+  void set_write_deadline(Deadline d) noexcept override { inner_->set_write_deadline(d); }
+  void shutdown() noexcept override { inner_->shutdown(); }
+  void finish_writing() noexcept override { inner_->finish_writing(); }
+  bool peer_closed() noexcept override { return inner_->peer_closed(); }
+  bool bidirectional() const noexcept override { return inner_->bidirectional(); }
+  std::string describe() const noexcept override { return inner_->describe(); }
+
+ private:
+  std::unique_ptr<Channel> inner_;
+  const FaultPlan plan_;
+  uint64_t count_ = 0;
+};
+
+class FaultConnector final : public Connector {
+ public:
+  FaultConnector(std::unique_ptr<Connector> inner, FaultPlan plan) : inner_(std::move(inner)), plan_(plan) {}
+  Result<std::unique_ptr<Channel>> connect(Deadline deadline) noexcept override {
+    auto channel = TERN_TRY(inner_->connect(deadline));
+    return std::unique_ptr<Channel>(new FaultChannel(std::move(channel), plan_));
+  }
+  void abort() noexcept override { inner_->abort(); }
+  std::string describe() const noexcept override { return inner_->describe(); }
+
+ private:
+  std::unique_ptr<Connector> inner_;
+  const FaultPlan plan_;
+};
+
+class FaultListener final : public Listener {
+ public:
+  FaultListener(std::unique_ptr<Listener> inner, FaultPlan plan) : inner_(std::move(inner)), plan_(plan) {}
+  Result<std::unique_ptr<Channel>> accept() noexcept override {
+    auto channel = TERN_TRY(inner_->accept());
+    return std::unique_ptr<Channel>(new FaultChannel(std::move(channel), plan_));
+  }
+  void abort() noexcept override { inner_->abort(); }
+  bool accepts_many() const noexcept override { return inner_->accepts_many(); }
+
+ private:
+  std::unique_ptr<Listener> inner_;
+  const FaultPlan plan_;
+};
+
+}  // namespace tern::test

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The contract about failure, tern to tern: whatever breaks, the guest is alive and consistent on exactly one side, or
+// stopped and complete on the source with the outcome reported as unknown. Never on two.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <map>
+#include <random>
+
+#include "migration/destination/destination_impl.h"
+#include "migration/source/source_impl.h"
+#include "tests/doubles/fault_channel.h"
+#include "tests/doubles/test_machine.h"
+#include "transport/connect.h"
+#include "transport/listen.h"
+
+namespace tern {
+namespace {
+
+using test::Cut;
+using test::FaultConnector;
+using test::FaultListener;
+using test::FaultPlan;
+using test::TestMachine;
+
+constexpr uint64_t kRam = 2u << 20;
+constexpr uint64_t kGuestPages = 128;
+constexpr size_t kWriteBytes = 16u << 10;  // so that a migration of a small guest has many writes
+
+// How the runs ended, printed at the end of each test.
+struct Tally {
+  std::map<std::string, int> endings;
+  int runs = 0;
+  void print(const char* what) const {
+    std::printf("%s: %d runs:", what, runs);
+    for (const auto& [name, count] : endings) std::printf(" %s %d,", name.c_str(), count);
+    std::printf(" both sides 0\n");
+  }
+};
+
+struct FaultyRun {
+  TestMachine a{kRam, kGuestPages, RunState::running};
+  TestMachine b{kRam, kGuestPages, RunState::inmigrate};
+  std::unique_ptr<SourceImpl> source;
+  std::unique_ptr<DestinationImpl> destination;
+
+  FaultyRun(const Settings& settings, FaultPlan source_plan, FaultPlan destination_plan) {
+    auto listener = transport::make_listener(*parse_uri("tcp:127.0.0.1:0"), {10000});
+    EXPECT_TRUE(listener);
+    const Address address = (*listener)->bound().at(0);
+    const Machine bm = b.machine();
+    destination = std::make_unique<DestinationImpl>(bm, settings, *GuestMemory::create(bm.ram));
+    EXPECT_TRUE(destination->listen_with(
+        std::make_unique<FaultListener>(std::move(*listener), destination_plan), {address}));
+    const Machine am = a.machine();
+    source = std::make_unique<SourceImpl>(am, settings, *GuestMemory::create(am.ram));
+    auto connector = transport::make_connector(address, {10000});
+    EXPECT_TRUE(connector);
+    EXPECT_TRUE(source->start_with(std::make_unique<FaultConnector>(std::move(*connector), source_plan)));
+  }
+
+  void wait_both() {
+    source->wait();
+    // A source that was cut before its first byte is a visitor like any other: the destination still listens.
+    if (source->stats().status != Status::completed && destination->stats().status == Status::setup) {
+      destination.reset();
+    } else {
+      destination->wait();
+    }
+  }
+
+  // After both ended: checks the contract and says how it ended.
+  std::string verdict() {
+    const StatsSnapshot s = source->stats();
+    const bool here = a.running();
+    const bool there = b.running();
+    EXPECT_FALSE(here && there) << "two sides run";
+    if (here) {
+      EXPECT_EQ(s.ending, Ending::kept) << s.error_desc;
+      a.wait_rounds(1);
+      EXPECT_EQ(a.check(), "");
+      return s.status == Status::cancelled ? "cancelled, kept by the source" : "failed, kept by the source";
+    }
+    if (there) {
+      EXPECT_TRUE(s.ending == Ending::handed_over || s.ending == Ending::unknown) << s.error_desc;
+      b.wait_rounds(1);
+      EXPECT_EQ(b.check(), "");
+      if (s.ending == Ending::handed_over) return "handed over";
+      EXPECT_EQ(a.inconsistency(), "") << "the stopped source must stay complete";
+      EXPECT_NE(s.error_desc.find("outcome unknown"), std::string::npos) << s.error_desc;
+      return "unknown to the source, runs at the destination";
+    }
+    // On neither side: then the source says so, is complete, and can be revived.
+    EXPECT_EQ(s.ending, Ending::unknown) << s.error_desc << "\n" << a.log_text() << b.log_text();
+    EXPECT_NE(s.error_desc.find("outcome unknown"), std::string::npos) << s.error_desc;
+    EXPECT_EQ(a.run_state(), RunState::postmigrate);
+    EXPECT_TRUE(a.resume_all());
+    a.wait_rounds(1);
+    EXPECT_EQ(a.check(), "");
+    return "unknown, stopped and complete, revived";
+  }
+};
+
+Settings short_deadlines() {
+  Settings s;
+  s.final_timeout = 3000;
+  s.handshake_timeout = 3000;
+  s.stall_timeout = 3000;
+  return s;
+}
+
+struct Writes {
+  uint64_t source = 0;
+  uint64_t destination = 0;
+};
+
+Writes writes_of_a_whole_run() {
+  std::atomic<uint64_t> source_writes{0};
+  std::atomic<uint64_t> destination_writes{0};
+  FaultyRun run(short_deadlines(), {.max_write_bytes = kWriteBytes, .writes = &source_writes},
+          {.writes = &destination_writes});
+  run.source->wait();
+  run.destination->wait();
+  EXPECT_EQ(run.verdict(), "handed over");
+  return {source_writes, destination_writes};
+}
+
+void cut_everywhere(bool at_source, Cut cut, uint64_t writes, Tally& tally) {
+  for (uint64_t n = 1; n <= writes; ++n) {
+    FaultPlan source_plan{.max_write_bytes = kWriteBytes};
+    FaultPlan destination_plan{};
+    FaultPlan& plan = at_source ? source_plan : destination_plan;
+    plan.cut_at_write = n;
+    plan.cut = cut;
+    FaultyRun run(short_deadlines(), source_plan, destination_plan);
+    run.wait_both();
+    ++tally.runs;
+    ++tally.endings[run.verdict()];
+    if (::testing::Test::HasFailure()) {
+      constexpr const char* kNames[] = {"before", "after", "with the bytes lost of"};
+      ADD_FAILURE() << "cut " << kNames[static_cast<int>(cut)] << " write " << n << " of the "
+                    << (at_source ? "source" : "destination");
+      return;
+    }
+  }
+}
+
+TEST(OneSide, a_cut_at_every_write_of_either_side_leaves_one_guest) {
+  const Writes writes = writes_of_a_whole_run();
+  std::printf("a whole run has %llu writes of the source and %llu of the destination\n",
+              static_cast<unsigned long long>(writes.source),
+              static_cast<unsigned long long>(writes.destination));
+  Tally tally;
+  for (const Cut cut : {Cut::before, Cut::after, Cut::lost}) {
+    // A run may have a few writes more than the one that was counted: the guest writes while it is migrated.
+    cut_everywhere(true, cut, writes.source + 8, tally);
+    cut_everywhere(false, cut, writes.destination, tally);
+  }
+  tally.print("cuts");
+  EXPECT_GE(tally.runs, 100);
+  EXPECT_GE(tally.endings["unknown, stopped and complete, revived"], 1) << "the lost go was among them";
+  EXPECT_GE(tally.endings["unknown to the source, runs at the destination"], 1) << "and the lost SHUT";
+}
+
+TEST(OneSide, a_cancel_at_a_random_moment_leaves_one_guest) {
+  std::mt19937 random(20240611);
+  Tally tally;
+  for (int i = 0; i < 60 && !HasFailure(); ++i) {
+    FaultyRun run(short_deadlines(), {.max_write_bytes = kWriteBytes}, {});
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 60000));
+    run.source->cancel().ignore("too late is one of the moments");
+    run.wait_both();
+    ++tally.runs;
+    ++tally.endings[run.verdict()];
+  }
+  tally.print("cancels");
+  EXPECT_GE(tally.endings["cancelled, kept by the source"], 1);
+}
+
+TEST(OneSide, a_destination_taken_down_at_a_random_moment_leaves_one_guest) {
+  std::mt19937 random(42);
+  Tally tally;
+  for (int i = 0; i < 60 && !HasFailure(); ++i) {
+    FaultyRun run(short_deadlines(), {.max_write_bytes = kWriteBytes}, {});
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 60000));
+    run.destination.reset();
+    run.source->wait();
+    ++tally.runs;
+    ++tally.endings[run.verdict()];
+  }
+  tally.print("destinations taken down");
+}
+
+TEST(OneSide, a_migration_after_a_failed_one_succeeds) {
+  TestMachine a(kRam, kGuestPages, RunState::running);
+  {
+    auto s = MigrationSource::create(a.machine(), {});
+    ASSERT_TRUE((*s)->start(*parse_uri("tcp:127.0.0.1:1")));
+    (*s)->wait();
+    EXPECT_EQ((*s)->stats().status, Status::failed);
+    EXPECT_NE((*s)->stats().error_desc.find("127.0.0.1:1"), std::string::npos) << (*s)->stats().error_desc;
+    EXPECT_TRUE(a.running());
+  }
+  TestMachine b(kRam, kGuestPages, RunState::inmigrate);
+  auto d = MigrationDestination::create(b.machine(), {});
+  ASSERT_TRUE((*d)->listen(*parse_uri("tcp:127.0.0.1:0")));
+  auto s = MigrationSource::create(a.machine(), {});
+  ASSERT_TRUE((*s)->start((*d)->listening().at(0)));
+  (*s)->wait();
+  (*d)->wait();
+  EXPECT_EQ((*s)->stats().status, Status::completed) << (*s)->stats().error_desc;
+  EXPECT_EQ(b.check(), "");
+}
+
+TEST(OneSide, a_destination_that_falls_silent_ends_in_a_named_deadline) {
+  TestMachine a(kRam, kGuestPages, RunState::running);
+  // Listens, accepts into its backlog, and never says a word.
+  auto listener = transport::make_listener(*parse_uri("tcp:127.0.0.1:0"), {10000});
+  Settings settings;
+  settings.handshake_timeout = 100;
+  auto s = MigrationSource::create(a.machine(), settings);
+  ASSERT_TRUE((*s)->start((*listener)->bound().at(0)));
+  (*s)->wait();
+  EXPECT_EQ((*s)->stats().status, Status::failed);
+  EXPECT_NE((*s)->stats().error_desc.find("x-handshake-timeout"), std::string::npos) << (*s)->stats().error_desc;
+  EXPECT_TRUE(a.running());
+}
+
+}  // namespace
+}  // namespace tern
