@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -21,6 +22,8 @@ enum class Cut {
 
 struct FaultPlan {
   uint64_t cut_at_write = 0;  // 1 is the first; 0 never
+  /// Not empty: cut at the first write that begins with these bytes instead: one named message.
+  std::vector<uint8_t> cut_at_message;
   Cut cut = Cut::after;
   size_t max_write_bytes = SIZE_MAX;
   std::atomic<uint64_t>* writes = nullptr;  // counts
@@ -34,8 +37,9 @@ class FaultChannel final : public Channel {
   Result<size_t> write_some(std::span<const iovec> slices) noexcept override {
     const uint64_t n = ++count_;
     if (plan_.writes != nullptr) ++*plan_.writes;
-    const bool cut = plan_.cut_at_write != 0 && n >= plan_.cut_at_write;
-    if (cut && (plan_.cut == Cut::before || n > plan_.cut_at_write)) {
+    const bool was_cut = cut_;
+    if (n == plan_.cut_at_write || begins_with_message(slices)) cut_ = true;
+    if (was_cut || (cut_ && plan_.cut == Cut::before)) {
       inner_->shutdown();
       return Error(ErrorCode::channel, "cut before write " + std::to_string(n));
     }
@@ -46,14 +50,14 @@ class FaultChannel final : public Channel {
       part.push_back({s.iov_base, std::min(left, s.iov_len)});
       left -= part.back().iov_len;
     }
-    if (cut && plan_.cut == Cut::lost) {
+    if (cut_ && plan_.cut == Cut::lost) {
       inner_->shutdown();
       size_t total = 0;
       for (const iovec& s : part) total += s.iov_len;
       return total;
     }
     auto written = inner_->write_some(part);
-    if (cut) inner_->shutdown();
+    if (cut_) inner_->shutdown();
     return written;
   }
   void set_read_deadline(Deadline d) noexcept override { inner_->set_read_deadline(d); }
@@ -65,9 +69,16 @@ class FaultChannel final : public Channel {
   std::string describe() const noexcept override { return inner_->describe(); }
 
  private:
+  bool begins_with_message(std::span<const iovec> slices) const {
+    const auto& m = plan_.cut_at_message;
+    if (m.empty() || slices.empty() || slices[0].iov_len < m.size()) return false;
+    return std::memcmp(slices[0].iov_base, m.data(), m.size()) == 0;
+  }
+
   std::unique_ptr<Channel> inner_;
   const FaultPlan plan_;
   uint64_t count_ = 0;
+  bool cut_ = false;
 };
 
 class FaultConnector final : public Connector {

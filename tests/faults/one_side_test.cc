@@ -159,8 +159,38 @@ TEST(OneSide, a_cut_at_every_write_of_either_side_leaves_one_guest) {
   }
   tally.print("cuts");
   EXPECT_GE(tally.runs, 100);
-  EXPECT_GE(tally.endings["unknown, stopped and complete, revived"], 1) << "the lost go was among them";
-  EXPECT_GE(tally.endings["unknown to the source, runs at the destination"], 1) << "and the lost SHUT";
+}
+
+struct LastMessage {
+  const char* name;
+  bool of_source;
+  std::vector<uint8_t> begins;
+};
+
+TEST(OneSide, the_last_messages_cut_one_by_one_leave_one_guest) {
+  const std::vector<LastMessage> messages = {
+      {"opening", true, {0x51, 0x45, 0x56, 0x4d}}, {"last pages", true, {0x03, 0, 0, 0, 1}},
+      {"devices", true, {0x04, 0, 0, 0, 2}},       {"end of stream", true, {0x00, 0x06}},
+      {"go", true, {0x08, 0xd4, 0x03}},            {"hello", false, {0x54, 0x01}},
+      {"pong", false, {0x00, 0x02}},               {"loaded", false, {0xd4, 0x02}},
+      {"shut", false, {0x00, 0x01}}};
+  Tally tally;
+  for (const LastMessage& message : messages) {
+    for (const Cut cut : {Cut::before, Cut::after, Cut::lost}) {
+      for (int repeat = 0; repeat < 3 && !HasFailure(); ++repeat) {
+        const FaultPlan plan{.cut_at_message = message.begins, .cut = cut};
+        FaultyRun run(short_deadlines(), message.of_source ? plan : FaultPlan{},
+                      message.of_source ? FaultPlan{} : plan);
+        run.wait_both();
+        ++tally.runs;
+        ++tally.endings[run.verdict()];
+        if (HasFailure()) ADD_FAILURE() << "message " << message.name << ", cut " << static_cast<int>(cut);
+      }
+    }
+  }
+  tally.print("last messages");
+  EXPECT_GE(tally.endings["unknown, stopped and complete, revived"], 3) << "the lost go";
+  EXPECT_GE(tally.endings["unknown to the source, runs at the destination"], 3) << "the lost SHUT";
 }
 
 TEST(OneSide, a_cancel_at_a_random_moment_leaves_one_guest) {
