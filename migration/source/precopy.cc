@@ -14,6 +14,7 @@ constexpr uint64_t kPartBytes = 64u << 20;       // a section is at most this lo
 constexpr Nanoseconds kPartTime = Milliseconds(50);  // or this (QEMU's limit for one iteration)
 constexpr Nanoseconds kRatePeriod = Milliseconds(1000);
 constexpr Nanoseconds kIdleWait = Milliseconds(10);  // nothing to send, not yet allowed to switch
+constexpr uint64_t kFewBytes = 64 * kTargetPageBytes;
 constexpr size_t kRunsPerCommand = 2048;         // 32 KiB of payload, half of what be16 allows
 
 }  // namespace
@@ -249,7 +250,7 @@ Result<void> Precopy::iterate() noexcept {
     if (verdict.action == SwitchoverAction::sync) {
       // A guest that dirties a page now and then must not cause a sync per page.
       const Nanoseconds since = context_.clock.now() - last_sync_;
-      if (since < kIdleWait && sender_.pending_bytes() == 0) context_.answers.sleep(kIdleWait - since);
+      if (since < kIdleWait && pending_at_sync_ <= kFewBytes) context_.answers.sleep(kIdleWait - since);
       TERN_TRY(sync());
       just_synced = true;
       continue;
