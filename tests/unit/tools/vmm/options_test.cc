@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/vmm/options.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/tools/vmm/support.h"
+
+namespace tern::vmm {
+namespace {
+
+std::variant<VmmOptions, ExitNow> parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "tern-vmm");
+  return parse_options(static_cast<int>(words.size()), words.data());
+}
+VmmOptions parsed(std::vector<const char*> words) {
+  return std::get<VmmOptions>(parse(std::move(words)));
+}
+
+TEST(options, without_any_there_is_a_kvm_guest_with_128_mib) {
+  const VmmOptions options = parsed({});
+  EXPECT_EQ(options.machine, MachineKind::kvm);
+  EXPECT_EQ(options.ram.bytes, 128U << 20);
+  EXPECT_EQ(options.ram.idstr, "pc.ram");
+  EXPECT_EQ(options.guest, GuestParams{});
+  EXPECT_TRUE(options.exit_on_error);
+  EXPECT_FALSE(options.paused);
+  EXPECT_EQ(options.log_level, LogLevel::warning);
+}
+
+TEST(options, every_one_arrives) {
+  const VmmOptions options = parsed({"--machine",
+                                     "threads",
+                                     "--ram",
+                                     "64M",
+                                     "--ram-backend",
+                                     "file:/tmp/x,y,share=off",
+                                     "--huge",
+                                     "2M",
+                                     "--ram-id",
+                                     "r",
+                                     "--vcpus",
+                                     "3",
+                                     "--boot",
+                                     "b",
+                                     "--serial",
+                                     "stdio",
+                                     "--qmp",
+                                     "unix:/q1",
+                                     "--qmp",
+                                     "unix:/q2",
+                                     "--qtest",
+                                     "unix:/t",
+                                     "--incoming",
+                                     "defer",
+                                     "-S",
+                                     "--uuid",
+                                     "01234567-89ab-cdef-0123-456789ABCDEF",
+                                     "--name",
+                                     "n",
+                                     "--guest-range",
+                                     "2M:4M",
+                                     "--guest-rate",
+                                     "100",
+                                     "-vv",
+                                     "--exit-on-error",
+                                     "off"});
+  EXPECT_EQ(options.machine, MachineKind::threads);
+  EXPECT_EQ(options.ram.backend, RamBackend::file);
+  EXPECT_EQ(options.ram.path, "/tmp/x,y");
+  EXPECT_FALSE(options.ram.share);
+  EXPECT_EQ(options.ram.huge_page_bytes, 2U << 20);
+  EXPECT_EQ(options.ram.idstr, "r");
+  EXPECT_EQ(options.guest, (GuestParams{2 << 20, 1024, 0, 3}));
+  EXPECT_EQ(options.guest_rate, 100U);
+  EXPECT_EQ(options.boot, "b");
+  EXPECT_EQ(options.serial, "stdio");
+  EXPECT_EQ(options.qmp, (std::vector<std::string>{"/q1", "/q2"}));
+  EXPECT_EQ(options.qtest, "/t");
+  EXPECT_EQ(options.incoming, "defer");
+  EXPECT_EQ(options.name, "n");
+  EXPECT_EQ((*options.uuid)[0], 0x01);
+  EXPECT_EQ((*options.uuid)[15], 0xef);
+  EXPECT_TRUE(options.paused);
+  EXPECT_FALSE(options.exit_on_error);
+  EXPECT_EQ(options.log_level, LogLevel::debug);
+}
+
+TEST(options, the_default_range_ends_with_ram_and_none_names_its_block_as_qemu_does) {
+  EXPECT_EQ(parsed({"--ram", "8M"}).guest.pages, 7U * 256);
+  EXPECT_EQ(parsed({"--machine", "none"}).ram.idstr, "m");
+  EXPECT_EQ(parsed({"--machine", "none", "--ram", "4K"}).ram.bytes, 4096U);
+}
+
+TEST(options, what_makes_no_sense_ends_with_status_2) {
+  const std::vector<std::vector<const char*>> cases = {
+      {"--machine", "pc"},
+      {"--ram", "1X"},
+      {"--ram", "0"},
+      {"--ram", ""},
+      {"--ram-backend", "shm"},
+      {"--ram-backend", "file:"},
+      {"--ram-backend", "file:x,share=maybe"},
+      {"--huge", "1G"},
+      {"--vcpus", "0"},
+      {"--vcpus", "65"},
+      {"--qmp", "tcp:1"},
+      {"--qtest", "unix:"},
+      {"--uuid", "123"},
+      {"--guest-range", "1M"},
+      {"--guest-range", "1M:1"},
+      {"--exit-on-error", "1"},
+      {"--nonsense"},
+      {"extra"},
+      {"--uuid", "01234567x89ab-cdef-0123-456789ABCDEF"},
+  };
+  for (const auto& words : cases) {
+    const auto result = parse(words);
+    ASSERT_TRUE(std::holds_alternative<ExitNow>(result)) << words[0] << " " << words.back();
+    EXPECT_EQ(std::get<ExitNow>(result).status, 2) << words[0] << " " << words.back();
+  }
+}
+
+TEST(options, help_and_version_end_with_status_0) {
+  for (const char* word : {"--help", "-h", "--version"}) {
+    EXPECT_EQ(std::get<ExitNow>(parse({word})).status, 0) << word;
+  }
+}
+
+TEST(options, sizes_know_their_suffixes_and_their_limits) {
+  EXPECT_EQ(must(parse_size("4096")), 4096U);
+  EXPECT_EQ(must(parse_size("3k")), 3072U);
+  EXPECT_EQ(must(parse_size("2G")), 2ull << 30);
+  EXPECT_EQ(must(parse_size("1T")), 1ull << 40);
+  for (const char* text : {"", "M", "1MB", "-1", "1 M", "99999999999999999999", "16777216T"}) {
+    EXPECT_FALSE(parse_size(text)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace tern::vmm
