@@ -25,7 +25,8 @@ Result check_unsigned(const Json& value, const std::string& path, unsigned bits)
   if (!value.is_number_integer()) return bad("Parameter '" + path + "' expects uint64");
   const std::string narrow = bits == 64 ? "uint64" : "uint" + std::to_string(bits) + "_t";
   const uint64_t max = std::numeric_limits<uint64_t>::max() >> (64 - bits);
-  if (!value.is_number_unsigned() || value.get<uint64_t>() > max) {
+  const bool negative = !value.is_number_unsigned() && value.get<int64_t>() < 0;
+  if (negative || value.get<uint64_t>() > max) {
     return bad("Parameter '" + path + "' expects " + narrow);
   }
   return {};

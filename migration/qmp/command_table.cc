@@ -11,7 +11,6 @@ namespace b = base_commands;
 namespace m = migration_commands;
 
 // Static initialisation order does not matter: the rows hold only addresses.
-// clang-format off
 constexpr auto kCommands = std::to_array<CommandRow>({
     {"qmp_capabilities", &b::kNegotiateArguments, b::qmp_capabilities, false, kAnyStatus, "", "0.1",
      "Ends the negotiation; must be the first command of a connection."},
@@ -30,10 +29,11 @@ constexpr auto kCommands = std::to_array<CommandRow>({
     {"stop", &kNoArguments, b::stop, false, kAnyStatus, "", "0.1",
      "Stops the guest. While an incoming migration is awaited: it will not start by itself."},
     {"cont", &kNoArguments, b::cont, false, kAnyStatus, "", "0.1",
-     "Lets the guest run. While an incoming migration is awaited: it will start by itself. After a completed "
-     "migration it takes the guest back, which is only right if it does not run at the destination."},
-    {"quit", &kNoArguments, b::quit, false, kAnyStatus, "", "0.1",
-     "Ends the process."},
+     "Lets the guest run. While an incoming migration is awaited: it will start by itself. After a "
+     "completed "
+     "migration it takes the guest back, which is only right if it does not run at the "
+     "destination."},
+    {"quit", &kNoArguments, b::quit, false, kAnyStatus, "", "0.1", "Ends the process."},
     {"pmemsave", &b::kMemorySaveArguments, b::pmemsave, false, kAnyStatus, "", "0.1",
      "Writes size bytes of guest-physical memory from address val to a file."},
     {"getfd", &b::kFdNameArguments, b::getfd, false, kAnyStatus, "", "0.1",
@@ -45,24 +45,24 @@ constexpr auto kCommands = std::to_array<CommandRow>({
     {"migrate-incoming", &m::kIncomingArguments, m::migrate_incoming, false, kAnyStatus, "", "0.1",
      "Begins to listen for a migration on uri or channels."},
     {"migrate_cancel", &kNoArguments, m::migrate_cancel, false, kAnyStatus & ~kPostcopy,
-     "A migration in postcopy cannot be cancelled: the guest is split between both sides; use migrate-pause or "
-     "recover it", "0.1",
-     "Gives the running migration up; no effect if none runs."},
+     "A migration in postcopy cannot be cancelled: the guest is split between both sides; use "
+     "migrate-pause or "
+     "recover it",
+     "0.1", "Gives the running migration up; no effect if none runs."},
     {"migrate-continue", &m::kContinueArguments, m::migrate_continue, false, kAnyStatus, "", "0.1",
      "Goes on from the state that pause-before-switchover stops in."},
     {"query-migrate", &kNoArguments, m::query_migrate, false, kAnyStatus, "", "0.1",
      "State and statistics of the present or last migration."},
-    {"migrate-set-capabilities", &m::kSetCapabilitiesArguments, m::set_capabilities, false, kNothingRunning,
-     "There is a migration process in progress", "0.1",
+    {"migrate-set-capabilities", &m::kSetCapabilitiesArguments, m::set_capabilities, false,
+     kNothingRunning, "There is a migration process in progress", "0.1",
      "Turns capabilities on and off, all or none of those given."},
-    {"query-migrate-capabilities", &kNoArguments, m::query_capabilities, false, kAnyStatus, "", "0.1",
-     "All capabilities with their state."},
-    {"migrate-set-parameters", &m::kSetParametersArguments, m::set_parameters, false, kAnyStatus, "", "0.1",
-     "Sets parameters, all or none of those given."},
+    {"query-migrate-capabilities", &kNoArguments, m::query_capabilities, false, kAnyStatus, "",
+     "0.1", "All capabilities with their state."},
+    {"migrate-set-parameters", &m::kSetParametersArguments, m::set_parameters, false, kAnyStatus,
+     "", "0.1", "Sets parameters, all or none of those given."},
     {"query-migrate-parameters", &kNoArguments, m::query_parameters, false, kAnyStatus, "", "0.1",
      "All parameters with their values."},
 });
-// clang-format on
 
 constexpr bool rows_are_sound() {
   for (size_t i = 0; i < kCommands.size(); ++i) {

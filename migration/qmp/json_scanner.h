@@ -47,6 +47,7 @@ class JsonScanner {
     recovering,  // after an error
   };
 
+  void take_plain(std::string_view& bytes) noexcept;
   std::optional<Item> step(char c) noexcept;
   std::optional<Item> begin(char c) noexcept;
   std::optional<Item> inside(char c) noexcept;
