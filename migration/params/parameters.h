@@ -63,41 +63,53 @@ inline constexpr uint64_t kAnyU64 = std::numeric_limits<uint64_t>::max();
 inline constexpr uint64_t kDayMs = 86400000;
 inline constexpr uint64_t kMiB = 1ull << 20;
 
-// clang-format off
 inline constexpr auto kParameters = std::to_array<ParameterRow>({
-    {"max-bandwidth", &Settings::max_bandwidth, ValueType::size, "bytes/s", 0, kAnyU64, 0, 128 * kMiB,
-     true, ActsOn::source, "0.1", false, false,
+    {"max-bandwidth", &Settings::max_bandwidth, ValueType::size, "bytes/s", 0, kAnyU64, 0,
+     128 * kMiB, true, ActsOn::source, "0.1", false, false,
      "Ceiling for page data, all channels together; 0 means no limit."},
-    {"avail-switchover-bandwidth", &Settings::avail_switchover_bandwidth, ValueType::size, "bytes/s", 0, kAnyU64, 0, 0,
-     true, ActsOn::source, "0.1", false, false,
-     "Bandwidth to count on when deciding whether the rest fits into downtime-limit; 0 means: as measured."},
+    {"avail-switchover-bandwidth", &Settings::avail_switchover_bandwidth, ValueType::size,
+     "bytes/s", 0, kAnyU64, 0, 0, true, ActsOn::source, "0.1", false, false,
+     "Bandwidth to count on when deciding whether the rest fits into downtime-limit; 0 means: as "
+     "measured."},
     {"downtime-limit", &Settings::downtime_limit, ValueType::uint64, "ms", 0, 2000000, 300, 300,
      true, ActsOn::source, "0.1", false, false,
      "How long the guest may stand still at switchover."},
-    {"x-peer-version", &Settings::peer_version, ValueType::enumeration, "", 0, kPeerVersionWords.size() - 1, 0, 0,
-     false, ActsOn::source, "0.1", true, false,
-     "Which program and version receives: the source must know where the wire does not say. Preset from machine "
-     "names that carry a QEMU version.", {"PeerVersion", kPeerVersionWords}},
-    {"x-connect-timeout", &Settings::connect_timeout, ValueType::uint32, "ms", 1, kDayMs, 30000, 30000,
-     false, ActsOn::source, "0.1", true, false,
-     "How long connecting may take."},
-    {"x-handshake-timeout", &Settings::handshake_timeout, ValueType::uint32, "ms", 1, kDayMs, 30000, 30000,
-     false, ActsOn::both, "0.1", true, false,
+    {"x-peer-version",
+     &Settings::peer_version,
+     ValueType::enumeration,
+     "",
+     0,
+     kPeerVersionWords.size() - 1,
+     0,
+     0,
+     false,
+     ActsOn::source,
+     "0.1",
+     true,
+     false,
+     "Which program and version receives: the source must know where the wire does not say. Preset "
+     "from machine "
+     "names that carry a QEMU version.",
+     {"PeerVersion", kPeerVersionWords}},
+    {"x-connect-timeout", &Settings::connect_timeout, ValueType::uint32, "ms", 1, kDayMs, 30000,
+     30000, false, ActsOn::source, "0.1", true, false, "How long connecting may take."},
+    {"x-handshake-timeout", &Settings::handshake_timeout, ValueType::uint32, "ms", 1, kDayMs, 30000,
+     30000, false, ActsOn::both, "0.1", true, false,
      "How long to wait for the peer's first words."},
     {"x-stall-timeout", &Settings::stall_timeout, ValueType::uint32, "ms", 1, kDayMs, 60000, 60000,
-     false, ActsOn::both, "0.1", true, false,
-     "How long no byte may move where one is due."},
-    {"x-idle-timeout", &Settings::idle_timeout, ValueType::uint32, "ms", 1, kDayMs, 3600000, 3600000,
-     false, ActsOn::destination, "0.1", true, false,
-     "How long a source that is not tern may be silent: it cannot prove that it lives, and may pause for long."},
-    {"x-final-timeout", &Settings::final_timeout, ValueType::uint32, "ms", 1, kDayMs, 120000, 120000,
-     false, ActsOn::both, "0.1", true, false,
-     "How long the source waits for the destination to say that it loaded, and a destination for the go."},
-    {"x-max-device-state", &Settings::max_device_state, ValueType::size, "bytes", kMiB, 1024 * kMiB, 64 * kMiB, 64 * kMiB,
-     false, ActsOn::destination, "0.1", true, false,
+     false, ActsOn::both, "0.1", true, false, "How long no byte may move where one is due."},
+    {"x-idle-timeout", &Settings::idle_timeout, ValueType::uint32, "ms", 1, kDayMs, 3600000,
+     3600000, false, ActsOn::destination, "0.1", true, false,
+     "How long a source that is not tern may be silent: it cannot prove that it lives, and may "
+     "pause for long."},
+    {"x-final-timeout", &Settings::final_timeout, ValueType::uint32, "ms", 1, kDayMs, 120000,
+     120000, false, ActsOn::both, "0.1", true, false,
+     "How long the source waits for the destination to say that it loaded, and a destination for "
+     "the go."},
+    {"x-max-device-state", &Settings::max_device_state, ValueType::size, "bytes", kMiB, 1024 * kMiB,
+     64 * kMiB, 64 * kMiB, false, ActsOn::destination, "0.1", true, false,
      "Most device state that a destination keeps in memory for a peer."},
 });
-// clang-format on
 
 /// nullptr for an unknown name.
 const ParameterRow* find_parameter(std::string_view name) noexcept;
