@@ -75,6 +75,9 @@ Result<void> Precopy::set_up() noexcept {
   TERN_TRY(write_footer(out, kRamSectionId));
   TERN_TRY(out.flush());
   context_.progress.total.set(memory_.total_bytes());
+  // Until something is known, what was asked for.
+  context_.progress.set_expected_downtime(
+      Milliseconds(context_.live.downtime_limit_ms.load(std::memory_order_relaxed)));
   context_.progress.dirty_sync_count.add(1);
   context_.session.tell(PassStarted{1});
   pending_at_sync_ = sender_.pending_bytes();

@@ -208,9 +208,9 @@ TEST(Migration, a_probe_that_connects_and_leaves_does_not_end_the_wait) {
   pair.prepare({});
   {
     // A health check: connects, says nothing, closes.
-    auto probe = MigrationSource::create(pair.a.machine(), {});
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const auto& inet = std::get<InetAddress>(pair.destination->listening().at(0));
+    const auto addresses = pair.destination->listening();
+    const auto& inet = std::get<InetAddress>(addresses.at(0));
     sockaddr_in to{};
     to.sin_family = AF_INET;
     to.sin_port = htons(static_cast<uint16_t>(std::stoi(inet.port)));
