@@ -9,7 +9,10 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
 import rules
+import tap
 from tree import File, Tree
 
 SPDX = "# SPDX-License-Identifier: Apache-2.0\n"
@@ -334,42 +337,5 @@ struct F {
         self.expect("format", "base/fd.cc", 5)
 
 
-class Tap(unittest.TextTestResult):
-    """One line a test, as TAP."""
-
-    count = 0
-
-    def _line(self, ok, test, more=""):
-        Tap.count += 1
-        name = test.id().split(".")[-1].replace("test_", "", 1)
-        print(f"{'ok' if ok else 'not ok'} {Tap.count} - {name}{more}", flush=True)
-
-    def addSuccess(self, test):
-        self._line(True, test)
-
-    def addSkip(self, test, reason):
-        self._line(True, test, f" # SKIP {reason}")
-
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        self._line(False, test)
-        for line in self._exc_info_to_string(err, test).splitlines():
-            print(f"# {line}")
-
-    addError = addFailure
-
-    def addSubTest(self, test, subtest, err):
-        if err is not None:
-            self.addFailure(subtest, err)
-
-
-def main():
-    suite = unittest.defaultTestLoader.loadTestsFromTestCase(Planted)
-    print(f"1..{suite.countTestCases()}")
-    with open(os.devnull, "w", encoding="utf-8") as quiet:
-        result = unittest.TextTestRunner(resultclass=Tap, stream=quiet).run(suite)
-    return 0 if result.wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tap.main(Planted))
