@@ -20,6 +20,7 @@ namespace {
 
 /// Shorter waits are spun: a condition variable takes about that long to wake.
 constexpr Nanoseconds kSpin{50'000};
+constexpr Nanoseconds kMaxLate{1'000'000'000};
 
 // Guest writes race with the migration's reads by design; hidden from ThreadSanitizer, and volatile
 // so that no memcpy, which it would watch, takes their place.
@@ -118,7 +119,8 @@ bool Worker::wait_for_pace() noexcept {
   if (params_.ticks_per_page == 0) return true;
   const Nanoseconds ticks(static_cast<int64_t>(params_.ticks_per_page));
   Nanoseconds now = clock_now();
-  if (now > deadline_ + ticks) deadline_ = now;  // late by more than a page: no burst afterwards
+  // It stood still: no burst to make up for that. Below, the average rate is kept.
+  if (now > deadline_ + kMaxLate) deadline_ = now;
   while (now < deadline_) {
     if (crew_->stopping()) return false;
     if (deadline_ - now > kSpin) {

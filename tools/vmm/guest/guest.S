@@ -139,10 +139,10 @@ wait:
         subl    %esi, %eax
         sbbl    %ecx, %edx              # EDX:EAX = now - time to leave
         js      early
-        subl    TICKS, %eax
-        sbbl    TICKS + 4, %edx
-        js      next                    # less than a page late: keep the average rate
-        jmp     resync
+        jnz     resync                  # later than 2^31 ticks, about a second: it stood still,
+        testl   %eax, %eax              # no burst to make up for that
+        js      resync
+        jmp     next                    # else the average rate is kept
 early:
         addl    TICKS, %eax
         adcl    TICKS + 4, %edx
