@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract about failure with real processes: the destination is killed, the migration is cancelled, at random moments.
 
-usage: process_test.py BUILD_DIR [--runs N] [--seed N] [unittest arguments]
+usage: process_test.py BUILD_DIR [--runs N] [--seed N]
 """
 import argparse
 import collections
-import json
 import os
 import random
 import subprocess
@@ -14,8 +13,10 @@ import tempfile
 import time
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
-from peers import Process, QmpError
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [TESTS, os.path.join(TESTS, "interop")]
+import tap
+from peers import Process
 
 BUILD = None
 RUNS = 12
@@ -93,7 +94,7 @@ class Processes(unittest.TestCase):
 
     def tell(self, what, machine, endings):
         text = ", ".join(f"{name} {count}" for name, count in sorted(endings.items()))
-        print(f"\n{what}, {machine}: {sum(endings.values())} runs: {text}, both sides 0", flush=True)
+        print(f"# {what}, {machine}: {sum(endings.values())} runs: {text}, both sides 0", flush=True)
 
     def test_destination_killed_at_random_moments(self):
         for machine in machines():
@@ -151,7 +152,7 @@ if __name__ == "__main__":
     parser.add_argument("build")
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--seed", type=int, default=SEED)
-    known, rest = parser.parse_known_args()
-    BUILD, RUNS, SEED = known.build, known.runs, known.seed
-    print(f"seed {SEED}, {RUNS} runs each")
-    unittest.main(argv=[sys.argv[0], *rest], verbosity=2)
+    options = parser.parse_args()
+    BUILD, RUNS, SEED = options.build, options.runs, options.seed
+    print(f"# seed {SEED}, {RUNS} runs each", flush=True)
+    sys.exit(tap.main(Processes))

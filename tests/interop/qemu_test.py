@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """tern and a real QEMU exchange RAM, both ways, over every transport they share.
 
-usage: qemu_test.py BUILD_DIR [unittest arguments]
+usage: qemu_test.py BUILD_DIR
 """
 import os
 import subprocess
@@ -10,7 +10,9 @@ import tempfile
 import time
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
+import tap
 from peers import (Process, QmpError, content, find_qemu, qemu_none, read_file, tern_none, write_file)
 
 BUILD = None
@@ -129,7 +131,7 @@ class Interop(unittest.TestCase):
                 make_a, make_b = (tern_none, qemu_none) if tern_is_source else (qemu_none, tern_none)
                 binary = {tern_none: self.vmm, qemu_none: QEMU}
                 incoming = "--incoming" if make_b is tern_none else "-incoming"
-                relay = f"{sys.executable} {os.path.dirname(os.path.abspath(__file__))}/relay.py {sock}"
+                relay = f"{sys.executable} {HERE}/relay.py {sock}"
                 with make_b(binary[make_b], self.dir, "b", self.path("b.ram"), SIZE, incoming, f"unix:{sock}") as b, \
                      make_a(binary[make_a], self.dir, "a", self.path("a.ram"), SIZE) as a:
                     a.qmp.capabilities(return_path=True)
@@ -198,7 +200,7 @@ class Interop(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) != 2:
         sys.exit(__doc__)
-    BUILD = sys.argv.pop(1)
-    unittest.main(verbosity=2)
+    BUILD = sys.argv[1]
+    sys.exit(tap.main(Interop))
