@@ -6,6 +6,7 @@
 #include "ram/dirty/wp_sync.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <atomic>
 #include <memory>
@@ -137,6 +138,33 @@ TEST_F(WpSync, the_first_touch_of_an_untouched_page_is_reported_even_if_it_is_a_
   EXPECT_EQ(ram.read(7), 0u);
   EXPECT_EQ(harvest_pages(*tracker_, ram.blocks()), Pages{});
   EXPECT_EQ(service.end(), "");
+}
+
+TEST_F(WpSync, a_harvest_while_a_page_is_being_filled_does_not_leave_it_writable_unnoticed) {
+  // Filling a huge page takes long enough for a harvest to come between its mark and its
+  // appearance.
+  constexpr uint64_t kHugePages = 4;
+  constexpr uint64_t kStep = test::kHuge / test::kPage;
+  const test::HugePages pool(kHugePages + 4);
+  const TestRam ram(Backing::huge_private, kHugePages * kStep);
+  if (ram.block().host == nullptr) GTEST_SKIP() << "the machine has no 2 MiB pages to give";
+  for (int trial = 0; trial < 20; ++trial) {
+    ASSERT_EQ(::madvise(ram.block().host, ram.block().used_bytes, MADV_DONTNEED), 0);
+    ASSERT_TRUE(tracker_->start(ram.blocks()));
+    Service service(*tracker_);
+    std::atomic<bool> done{false};
+    std::jthread writer([&] {
+      for (uint64_t page = 0; page < kHugePages; ++page) ram.write(page * kStep, 1);
+      done = true;
+    });
+    while (!done) harvest_pages(*tracker_, ram.blocks());
+    writer.join();
+    harvest_pages(*tracker_, ram.blocks());
+    for (uint64_t page = 0; page < kHugePages; ++page) ram.write(page * kStep, 2);
+    ASSERT_EQ(harvest_pages(*tracker_, ram.blocks()).size(), ram.pages()) << "trial " << trial;
+    ASSERT_EQ(service.end(), "");
+    ASSERT_TRUE(tracker_->stop());
+  }
 }
 
 TEST_F(WpSync, several_blocks_are_reported_each_in_its_own_map) {

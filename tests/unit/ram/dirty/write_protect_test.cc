@@ -194,8 +194,8 @@ TEST_P(WriteProtect, a_copy_fed_by_harvests_equals_ram_that_is_written_at_full_s
   Writer one(*ram_, 1);
   Writer two(*ram_, 2);
   uint64_t copied = 0;
-  for (int round = 0; round < 60; ++round) copied += shadow.update(*tracker_);
-  while (one.writes() < 20000 || two.writes() < 20000) copied += shadow.update(*tracker_);
+  for (int round = 0; round < 30; ++round) copied += shadow.update(*tracker_);
+  while (one.writes() < 5000 || two.writes() < 5000) copied += shadow.update(*tracker_);
   one.end();
   two.end();
   copied += shadow.update(*tracker_);
@@ -212,14 +212,21 @@ TEST_P(WriteProtect, nothing_is_lost_when_few_pages_are_written_and_harvested_al
   ASSERT_TRUE(started) << started.error().message();
   Service service(*tracker_);
   Shadow shadow(small);
-  for (uint64_t seed = 0; seed < 20; ++seed) {
+  for (uint64_t seed = 0; seed < 4; ++seed) {
     Writer one(small, seed);
     Writer two(small, seed + 100);
-    while (one.writes() < 200 || two.writes() < 200) shadow.update(*tracker_);
+    uint64_t copied = 0;
+    while (copied < 50 * pages) {
+      copied += shadow.update(*tracker_);
+      std::this_thread::yield();
+    }
     one.end();
     two.end();
     shadow.update(*tracker_);
     ASSERT_EQ(shadow.stale(), Pages{}) << "seed " << seed;
+    // And no page was left writable behind the tracker's back.
+    small.write_all(seed);
+    ASSERT_EQ(shadow.update(*tracker_), pages) << "seed " << seed;
   }
   EXPECT_TRUE(tracker_->stop());
   EXPECT_EQ(service.end(), "");
