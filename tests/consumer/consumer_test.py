@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""tern as others meet it: installed and found by pkg-config, as a Meson subproject, and the symbols
+that the shared library shows. The program is the example of README.md, to the letter.
+
+usage: consumer_test.py BUILD_DIR COMPILER
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+
+import tap
+
+BUILD = None
+COMPILER = []
+
+
+def readme_example():
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        text = file.read()
+    block = re.search(r"^```cpp\n(.*?)^```", text, re.S | re.M)
+    if block is None:
+        raise AssertionError("README.md has no ```cpp block to build")
+    return block[1]
+
+
+def call(command, cwd=None, env=None):
+    """What a command prints; a failure shows all of it."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+def public_names():
+    """Functions and classes that the headers mark as exported."""
+    functions, classes = set(), set()
+    folder = os.path.join(ROOT, "include", "tern")
+    for name in os.listdir(folder):
+        if not name.endswith(".h"):
+            continue
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            text = re.sub(r"//[^\n]*", "", file.read())
+        classes.update(
+            re.findall(r"\b(?:class|struct)\s+(?:\[\[\w+\]\]\s*)?TERN_API\s+(\w+)", text)
+        )
+        functions.update(re.findall(r"^TERN_API\s[^;{]*?\b(\w+)\(", text, re.M))
+        functions.update(re.findall(r"^\[\[nodiscard\]\] TERN_API\s[^;{]*?\b(\w+)\(", text, re.M))
+    return functions, classes
+
+
+class Consumer(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.stage = tempfile.mkdtemp(prefix="tern-consumer-")
+        call(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", cls.stage])
+        with open(os.path.join(cls.stage, "example.cc"), "w", encoding="utf-8") as file:
+            file.write(readme_example())
+        found = subprocess.run(
+            ["find", cls.stage, "-name", "tern.pc"], text=True, capture_output=True, check=True
+        ).stdout.split()
+        if len(found) != 1:
+            raise AssertionError(f"tern.pc is installed {len(found)} times")
+        cls.pkgconfig = os.path.dirname(found[0])
+        cls.libdir = os.path.dirname(cls.pkgconfig)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.stage)
+
+    def pkg_config(self, *options):
+        env = {"PKG_CONFIG_PATH": self.pkgconfig, "PKG_CONFIG_SYSROOT_DIR": self.stage}
+        return shlex.split(call(["pkg-config", *options, "tern"], env=env))
+
+    def build(self, program, *options):
+        target = os.path.join(self.stage, program)
+        flags = self.pkg_config(*options)
+        command = [
+            *COMPILER,
+            "-std=c++20",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "example.cc",
+            "-o",
+            target,
+        ]
+        call([*command, *flags], cwd=self.stage)
+        return target
+
+    def migrate(self, program, env=None):
+        socket = os.path.join(self.stage, os.path.basename(program) + ".sock")
+        self.assertIn("hello from the guest", call([program, "unix:" + socket], env=env))
+
+    def test_readme_example_migrates_with_the_shared_library(self):
+        program = self.build("shared", "--cflags", "--libs")
+        self.assertIn("libtern.so.0", call(["readelf", "-d", program]))
+        self.migrate(program, {"LD_LIBRARY_PATH": self.libdir})
+
+    def test_readme_example_migrates_with_the_static_library(self):
+        hidden = os.path.join(self.stage, "hidden")
+        os.mkdir(hidden)
+        shared = [name for name in os.listdir(self.libdir) if name.startswith("libtern.so")]
+        for name in shared:
+            os.rename(os.path.join(self.libdir, name), os.path.join(hidden, name))
+        try:
+            program = self.build("static", "--static", "--cflags", "--libs")
+        finally:
+            for name in shared:
+                os.rename(os.path.join(hidden, name), os.path.join(self.libdir, name))
+        self.assertNotIn("libtern", call(["readelf", "-d", program]))
+        self.migrate(program)
+
+    def test_readme_example_builds_with_tern_as_a_subproject(self):
+        app = os.path.join(self.stage, "app")
+        os.makedirs(os.path.join(app, "subprojects"))
+        os.symlink(ROOT, os.path.join(app, "subprojects", "tern"))
+        shutil.copy(os.path.join(self.stage, "example.cc"), app)
+        with open(os.path.join(app, "meson.build"), "w", encoding="utf-8") as file:
+            file.write(
+                "project('app', 'cpp', default_options: ['cpp_std=c++20'])\n"
+                "executable('app', 'example.cc', dependencies: dependency('tern', "
+                "default_options: ['tools=false', 'tests=false', 'default_library=static']))\n"
+            )
+        options = ["-Doptimization=0", "-Ddebug=false", "--wrap-mode=forcefallback"]
+        call(["meson", "setup", os.path.join(app, "build"), app, *options])
+        call(["ninja", "-C", os.path.join(app, "build"), "app"])
+        self.migrate(os.path.join(app, "build", "app"))
+
+    def test_every_public_header_is_installed_and_no_other(self):
+        folder = os.path.join(ROOT, "include", "tern")
+        wanted = sorted(name for name in os.listdir(folder) if name.endswith(".h"))
+        installed = []
+        for where, _, names in os.walk(self.stage):
+            if where.endswith("include/tern"):
+                installed += [name for name in names if name.endswith(".h")]
+        self.assertEqual(sorted(installed), wanted)
+
+    def exported(self):
+        library = os.path.join(self.libdir, "libtern.so")
+        lines = call(["nm", "-D", "-C", "--defined-only", library]).splitlines()
+        return [line.split(" ", 2)[2] for line in lines]
+
+    def test_what_the_headers_promise_is_exported(self):
+        functions, _ = public_names()
+        self.assertIn("parse_uri", functions)
+        names = set(re.findall(r"\btern::(\w+)(?:\[abi:\w+\])?\(", "\n".join(self.exported())))
+        self.assertEqual(sorted(functions - names), [])
+
+    def test_the_inside_of_the_library_is_hidden(self):
+        functions, classes = public_names()
+        self.assertIn("MigrationSource", classes)
+        inside = []
+        for name in self.exported():
+            # Template instances of the standard library are weak and visible by its own choice.
+            plain = re.sub(
+                r"^(?:typeinfo name for|typeinfo for|vtable for|guard variable for) ", "", name
+            )
+            match = re.match(r"(?:\S+ )?tern::(\w+)", plain)
+            if match:
+                if match[1] not in functions | classes:
+                    inside.append(name)
+            elif not re.search(r"\bstd::|__gnu_cxx::", plain):
+                inside.append(name)
+        self.assertEqual(inside, [])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    BUILD, COMPILER = sys.argv[1], sys.argv[2:]
+    sys.exit(tap.main(Consumer))
