@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 
-#include "migration/device_state/globalstate.h"
 #include "tools/tern/inspect_boundary.h"
 #include "tools/tern/inspect_commands.h"
 #include "tools/tern/inspect_fields.h"
@@ -17,6 +17,13 @@ namespace tern::tool {
 namespace {
 
 constexpr size_t kMaxSections = 65536;
+// The one device whose state is worth showing where no description comes: the run state in a
+// postcopy package.
+constexpr struct {
+  std::string_view idstr = "globalstate";
+  size_t bytes = 104;
+  size_t text_at = 4;
+} kGlobalState;
 constexpr uint64_t kNoEnd = std::numeric_limits<uint64_t>::max();
 
 std::string_view item_name(uint8_t item) noexcept {
@@ -248,11 +255,9 @@ Result<Json> StreamWalker::device_body(StreamReader& in, const SectionHeader& h,
   if (const DescribedDevice* device = tail_.description().find(h.idstr, h.instance_id)) {
     if (!device->layout.name.empty()) j["vmsd_name"] = device->layout.name;
     j.update(decode_body(device->layout, bytes, context_.options.verbose));
-  } else if (h.idstr == "globalstate") {
-    // The one device that the engine knows itself.
-    GlobalState state(RunState::running);
-    DeviceReader reader(bytes, at);
-    if (state.load(reader, h.version_id)) j["runstate"] = std::string(to_string(state.run_state()));
+  } else if (h.idstr == kGlobalState.idstr && bytes.size() == kGlobalState.bytes) {
+    const char* text = reinterpret_cast<const char*>(bytes.data()) + kGlobalState.text_at;
+    j["runstate"] = std::string(text, strnlen(text, bytes.size() - kGlobalState.text_at));
   }
   if (!in_tail_) {
     early_bytes_ += bytes.size();
