@@ -105,7 +105,9 @@ Result<std::unique_ptr<Child>> Child::spawn(const std::vector<std::string>& argv
   // By descriptor from here on: a number could be reaped by the embedder's own waitpid(-1) and be
   // given away.
   Fd pidfd(::pidfd_open(pid, 0));
-  if (!pidfd) {
+  // ESRCH: the embedder ignores SIGCHLD, and a quick command is gone already. Its output may still
+  // be in the pipe.
+  if (!pidfd && errno != ESRCH) {
     const int err = errno;
     ::kill(pid, SIGKILL);
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
@@ -119,7 +121,7 @@ Child::~Child() { end(kPatience); }
 
 bool Child::reap() noexcept {
   MutexLock lock(mutex_);
-  if (reaped_) return true;
+  if (reaped_ || !pidfd_) return true;
   siginfo_t info{};
   int got = 0;
   do {
@@ -133,6 +135,7 @@ bool Child::reap() noexcept {
 }
 
 bool Child::wait_exit(Milliseconds at_most) noexcept {
+  if (!pidfd_) return true;
   const TimePoint until = time_after(at_most);
   for (;;) {
     const auto left =
@@ -147,7 +150,7 @@ bool Child::wait_exit(Milliseconds at_most) noexcept {
 
 void Child::signal(int number) noexcept {
   // A reaped one gives ESRCH.
-  (void)::pidfd_send_signal(pidfd_.get(), number, nullptr, 0);
+  if (pidfd_) (void)::pidfd_send_signal(pidfd_.get(), number, nullptr, 0);
 }
 
 void Child::end(Milliseconds patience) noexcept {

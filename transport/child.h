@@ -31,7 +31,8 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
-  /// Readable once the child has exited; for poll().
+  /// Readable once the child has exited; for poll(), which ignores the -1 of one that was gone at
+  /// once.
   int exit_fd() const noexcept { return pidfd_.get(); }
   /// Waits and reaps. false if it still runs after that time.
   bool wait_exit(Milliseconds at_most) noexcept;
@@ -47,7 +48,7 @@ class Child {
   explicit Child(Fd pidfd) noexcept : pidfd_(std::move(pidfd)) {}
   bool reap() noexcept;
 
-  const Fd pidfd_;
+  const Fd pidfd_;  // none: gone before it could be watched
   Mutex mutex_;
   bool reaped_ TERN_GUARDED_BY(mutex_) = false;
   std::optional<std::string> exit_text_ TERN_GUARDED_BY(mutex_);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "transport/address.h"
@@ -54,7 +55,7 @@ struct InetPlan {
 /// One socket per address, or none: a port that is free on one family only is not free.
 Result<std::vector<Fd>> bind_all(InetPlan& plan, uint16_t port) noexcept {
   std::vector<Fd> sockets;
-  Result<void> missing;
+  std::optional<Error> missing;
   for (SockAddr& address : plan.addresses) {
     address.set_port(port);
     Result<Fd> fd = bind_one(address, plan.v6only, plan.host + ":" + std::to_string(port));
@@ -69,10 +70,7 @@ Result<std::vector<Fd>> bind_all(InetPlan& plan, uint16_t port) noexcept {
     }
     missing = std::move(fd).error();
   }
-  if (sockets.empty()) {
-    TERN_TRY(std::move(missing));
-  }
-  missing.ignore("the other family listens");
+  if (sockets.empty()) return *std::move(missing);
   return sockets;
 }
 

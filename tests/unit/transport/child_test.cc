@@ -131,6 +131,17 @@ TEST(ChildTest, one_reaped_by_somebody_else_counts_as_gone) {
   quick.child->end(Milliseconds{0});
 }
 
+TEST(ChildTest, a_process_that_ignores_sigchld_can_still_run_commands) {
+  ASSERT_EQ(::signal(SIGCHLD, SIG_IGN), SIG_DFL);
+  for (int i = 0; i < 20; ++i) {
+    Running quick = run({"echo", "output"});
+    EXPECT_EQ(output_of(quick), "output\n");
+    EXPECT_TRUE(quick.child->wait_exit(Milliseconds{10000}));
+    EXPECT_EQ(quick.child->exit_text(), std::nullopt);
+  }
+  ::signal(SIGCHLD, SIG_DFL);
+}
+
 TEST(ChildTest, a_pipe_is_above_the_standard_descriptors_and_closes_on_exec) {
   Fd saved(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
   ::close(STDIN_FILENO);

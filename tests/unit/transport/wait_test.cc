@@ -80,7 +80,8 @@ TEST(WaitTest, more_descriptors_than_there_is_room_for_is_an_error) {
 
 TEST(WaitTest, an_endless_deadline_does_not_overflow) {
   EXPECT_EQ(time_after(Milliseconds::max()), TimePoint::max());
-  EXPECT_LE(time_after(Milliseconds::min()), std::chrono::steady_clock::now());
+  const TimePoint past = time_after(Milliseconds::min());
+  EXPECT_LE(past, std::chrono::steady_clock::now());
 }
 
 TEST(WaitTest, errors_of_our_own_limits_are_told_from_those_of_the_link) {
