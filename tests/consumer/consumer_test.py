@@ -144,6 +144,10 @@ class Consumer(unittest.TestCase):
         call(["ninja", "-C", os.path.join(app, "build"), "app"])
         self.migrate(os.path.join(app, "build", "app"))
 
+    def test_pkg_config_asks_for_no_other_package(self):
+        with open(os.path.join(self.pkgconfig, "tern.pc"), encoding="utf-8") as file:
+            self.assertNotIn("Requires", file.read())
+
     def test_every_public_header_is_installed_and_no_other(self):
         folder = os.path.join(ROOT, "include", "tern")
         wanted = sorted(name for name in os.listdir(folder) if name.endswith(".h"))
