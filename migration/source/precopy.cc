@@ -168,6 +168,7 @@ Result<void> Precopy::sync() noexcept {
   }
   const Nanoseconds now = context_.clock.now();
   last_sync_ = now;
+  pending_at_sync_before_ = pending_at_sync_;
   pending_at_sync_ = sender_.pending_bytes();
   Progress& p = context_.progress;
   p.dirty_sync_count.add(1);
@@ -227,6 +228,8 @@ SwitchoverInput Precopy::input(bool just_synced) const noexcept {
   in.bandwidth = given != 0 ? given : bandwidth_.bytes_per_s();
   in.pending_bytes = sender_.pending_bytes();
   in.pending_at_last_sync = pending_at_sync_;
+  in.pending_at_sync_before = pending_at_sync_before_;
+  in.passes_for_less = passes_for_less_;
   in.downtime_limit_ms = context_.live.downtime_limit_ms.load(std::memory_order_relaxed);
   in.just_synced = just_synced;
   in.may_switch = !context_.settings.switchover_ack || context_.answers.said().switchover_ack ||
@@ -259,6 +262,7 @@ Result<void> Precopy::iterate() noexcept {
       continue;
     }
     just_synced = false;
+    if (verdict.pass_for_less) ++passes_for_less_;
     if (sender_.pending_bytes() == 0) {
       context_.answers.sleep(kIdleWait);
     } else {

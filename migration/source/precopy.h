@@ -56,6 +56,8 @@ class Precopy {
   bool limited_ = true;
   DirtyBitmap holes_;
   uint64_t pending_at_sync_ = 0;
+  uint64_t pending_at_sync_before_ = 0;
+  uint32_t passes_for_less_ = 0;
   Nanoseconds last_sync_{0};
   Nanoseconds last_rate_{0};
   uint64_t period_dirty_pages_ = 0;

@@ -35,12 +35,26 @@ TEST(Switchover, sends_on_when_the_sync_found_too_many) {
 
 TEST(Switchover, never_stops_the_guest_on_an_estimate_alone) {
   EXPECT_EQ(decide_switchover(at(0, 100 * kMiB, false)).action, SwitchoverAction::sync);
-  EXPECT_EQ(decide_switchover(at(10 * kMiB, 100 * kMiB, false)).action, SwitchoverAction::sync);
+  EXPECT_EQ(decide_switchover(at(10 * kMiB, 100 * kMiB, false)).action, SwitchoverAction::send);
 }
 
-TEST(Switchover, syncs_again_only_after_half_of_what_the_last_sync_found_was_sent) {
-  EXPECT_EQ(decide_switchover(at(21 * kMiB, 40 * kMiB, false)).action, SwitchoverAction::send);
-  EXPECT_EQ(decide_switchover(at(20 * kMiB, 40 * kMiB, false)).action, SwitchoverAction::sync);
+TEST(Switchover, makes_another_pass_while_the_dirty_set_still_shrinks) {
+  SwitchoverInput in = at(20 * kMiB, 20 * kMiB, true);
+  in.pending_at_sync_before = 41 * kMiB;
+  EXPECT_EQ(decide_switchover(in).action, SwitchoverAction::send);
+  EXPECT_TRUE(decide_switchover(in).pass_for_less);
+  in.pending_at_sync_before = 40 * kMiB;
+  EXPECT_EQ(decide_switchover(in).action, SwitchoverAction::switch_over) << "half is not less than half";
+}
+
+TEST(Switchover, makes_no_further_pass_for_a_few_pages_or_for_ever) {
+  SwitchoverInput few = at(kMiB / 8, kMiB / 8, true);
+  few.pending_at_sync_before = 100 * kMiB;
+  EXPECT_EQ(decide_switchover(few).action, SwitchoverAction::switch_over);
+  SwitchoverInput tenth = at(20 * kMiB, 20 * kMiB, true);
+  tenth.pending_at_sync_before = 100 * kMiB;
+  tenth.passes_for_less = 10;
+  EXPECT_EQ(decide_switchover(tenth).action, SwitchoverAction::switch_over);
 }
 
 TEST(Switchover, without_a_bandwidth_only_a_clean_guest_is_stopped) {
