@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Channel: a byte stream to the peer. What transport/ makes and migration/ uses; layers (faults in tests, TLS) are
-// channels over channels.
+// Channel: a byte stream to the peer. What transport/ makes and migration/ uses; layers (faults in
+// tests, TLS) are channels over channels.
 //
-// Thread rules: one thread reads, one thread writes (they may be different); shutdown, describe and peer_closed may
-// be called from any thread at any time.
+// Thread rules: one thread reads, one thread writes (they may be different); shutdown, describe and
+// peer_closed may be called from any thread at any time.
 #pragma once
 
 #include <sys/uio.h>
@@ -31,12 +31,13 @@ class Channel {
  public:
   virtual ~Channel() = default;
 
-  /// Reads 1..into.size() bytes; 0 means that the peer closed its side. Blocks until the read deadline.
-  /// Errors: channel, timed_out (names the deadline), cancelled (after shutdown()).
+  /// Reads 1..into.size() bytes; 0 means that the peer closed its side. Blocks until the read
+  /// deadline. Errors: channel, timed_out (names the deadline), cancelled (after shutdown()).
   virtual Result<size_t> read_some(std::span<std::byte> into) noexcept = 0;
 
-  /// Writes at least one byte of the slices (at most 1024 of them) and returns how many. An error means that
-  /// no byte of THIS call was accepted. That the kernel took the bytes does not mean that the peer has them.
+  /// Writes at least one byte of the slices (at most 1024 of them) and returns how many. An error
+  /// means that no byte of THIS call was accepted. That the kernel took the bytes does not mean
+  /// that the peer has them.
   virtual Result<size_t> write_some(std::span<const iovec> slices) noexcept = 0;
 
   /// How long a read or write may make no progress. Any time; acts on the next call.
@@ -59,7 +60,8 @@ class Channel {
   virtual std::string describe() const noexcept = 0;
 };
 
-/// A source's way to a channel: the seam at which tests put faults and simulated links. Called on mig/src/main.
+/// A source's way to a channel: the seam at which tests put faults and simulated links. Called on
+/// mig/src/main.
 class Connector {
  public:
   virtual ~Connector() = default;

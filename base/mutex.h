@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// std::mutex with Clang's thread-safety annotations: a member marked TERN_GUARDED_BY(mutex_) cannot be touched
-// without the lock where Clang compiles (-Wthread-safety).
+// std::mutex with Clang's thread-safety annotations: a member marked TERN_GUARDED_BY(mutex_) cannot
+// be touched without the lock where Clang compiles (-Wthread-safety).
 #pragma once
 
 #include <condition_variable>

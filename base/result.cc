@@ -7,17 +7,28 @@ namespace tern {
 
 std::string_view to_string(ErrorCode code) noexcept {
   switch (code) {
-    case ErrorCode::invalid_argument: return "invalid_argument";
-    case ErrorCode::failed_precondition: return "failed_precondition";
-    case ErrorCode::unsupported: return "unsupported";
-    case ErrorCode::peer_protocol: return "peer_protocol";
-    case ErrorCode::channel: return "channel";
-    case ErrorCode::timed_out: return "timed_out";
-    case ErrorCode::cancelled: return "cancelled";
-    case ErrorCode::resource_exhausted: return "resource_exhausted";
-    case ErrorCode::device: return "device";
-    case ErrorCode::outcome_unknown: return "outcome_unknown";
-    case ErrorCode::internal: return "internal";
+    case ErrorCode::invalid_argument:
+      return "invalid_argument";
+    case ErrorCode::failed_precondition:
+      return "failed_precondition";
+    case ErrorCode::unsupported:
+      return "unsupported";
+    case ErrorCode::peer_protocol:
+      return "peer_protocol";
+    case ErrorCode::channel:
+      return "channel";
+    case ErrorCode::timed_out:
+      return "timed_out";
+    case ErrorCode::cancelled:
+      return "cancelled";
+    case ErrorCode::resource_exhausted:
+      return "resource_exhausted";
+    case ErrorCode::device:
+      return "device";
+    case ErrorCode::outcome_unknown:
+      return "outcome_unknown";
+    case ErrorCode::internal:
+      return "internal";
   }
   return "internal";
 }

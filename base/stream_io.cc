@@ -19,8 +19,7 @@ Result<void> StreamReader::fill(size_t need, std::string_view what) noexcept {
     begin_ = 0;
   }
   while (end_ - begin_ < need) {
-    const size_t got =
-        TERN_TRY(channel_.read_some(std::span(buffer_).subspan(end_)).context(what));
+    const size_t got = TERN_TRY(channel_.read_some(std::span(buffer_).subspan(end_)).context(what));
     if (got == 0) {
       return Error(ErrorCode::channel, "end of stream at offset " +
                                            std::to_string(consumed_ + (end_ - begin_)) +

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Buffered reading and writing of a Channel, with the offset in the stream that error messages name.
+// Buffered reading and writing of a Channel, with the offset in the stream that error messages
+// name.
 #pragma once
 
 #include <array>
@@ -18,14 +19,15 @@
 
 namespace tern {
 
-/// Reads a channel through one buffer. A read past the end of the stream is an error that names what was being
-/// read and where. One thread.
+/// Reads a channel through one buffer. A read past the end of the stream is an error that names
+/// what was being read and where. One thread.
 class StreamReader {
  public:
   static constexpr size_t kBufferBytes = 1u << 20;
 
   /// `first_offset`: where the channel's first byte stands in the stream, for messages.
-  explicit StreamReader(Channel& channel, size_t buffer_bytes = kBufferBytes, uint64_t first_offset = 0) noexcept;
+  explicit StreamReader(Channel& channel, size_t buffer_bytes = kBufferBytes,
+                        uint64_t first_offset = 0) noexcept;
 
   /// The next `n` bytes (n <= buffer size), without a copy; valid until the next call.
   Result<std::span<const std::byte>> take(size_t n, std::string_view what) noexcept;
@@ -66,8 +68,9 @@ class StreamReader {
   uint64_t field_at_;
 };
 
-/// Gathers headers (copied) and pages (by reference) and writes them with few system calls. Guest memory given by
-/// reference may change until flush(); the bytes that leave are those at the time of the system call. One thread.
+/// Gathers headers (copied) and pages (by reference) and writes them with few system calls. Guest
+/// memory given by reference may change until flush(); the bytes that leave are those at the time
+/// of the system call. One thread.
 class StreamWriter {
  public:
   static constexpr size_t kMaxSlices = 1024;  // IOV_MAX

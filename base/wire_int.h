@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Integers with the byte order of the wire (big-endian) and no alignment, so that a struct of them IS the layout.
+// Integers with the byte order of the wire (big-endian) and no alignment, so that a struct of them
+// IS the layout.
 #pragma once
 
 #include <bit>

@@ -18,12 +18,18 @@ double megabits_per_s(uint64_t bytes, Nanoseconds t) noexcept {
 
 std::string_view to_string(Ending ending) noexcept {
   switch (ending) {
-    case Ending::none: return "none";
-    case Ending::handed_over: return "handed-over";
-    case Ending::kept: return "kept";
-    case Ending::unknown: return "unknown";
-    case Ending::taken: return "taken";
-    case Ending::not_taken: return "not-taken";
+    case Ending::none:
+      return "none";
+    case Ending::handed_over:
+      return "handed-over";
+    case Ending::kept:
+      return "kept";
+    case Ending::unknown:
+      return "unknown";
+    case Ending::taken:
+      return "taken";
+    case Ending::not_taken:
+      return "not-taken";
   }
   return "none";
 }
@@ -72,11 +78,21 @@ void Progress::set_ending(Ending ending) noexcept {
 void Progress::set_choice(Choice which, std::string value) noexcept {
   const MutexLock lock(mutex_);
   switch (which) {
-    case Choice::tracker: base_.tracker = std::move(value); break;
-    case Choice::hole_finder: base_.hole_finder = std::move(value); break;
-    case Choice::page_ops: base_.page_ops = std::move(value); break;
-    case Choice::peer: base_.peer = std::move(value); break;
-    case Choice::transport: base_.transport = std::move(value); break;
+    case Choice::tracker:
+      base_.tracker = std::move(value);
+      break;
+    case Choice::hole_finder:
+      base_.hole_finder = std::move(value);
+      break;
+    case Choice::page_ops:
+      base_.page_ops = std::move(value);
+      break;
+    case Choice::peer:
+      base_.peer = std::move(value);
+      break;
+    case Choice::transport:
+      base_.transport = std::move(value);
+      break;
   }
 }
 
@@ -93,8 +109,8 @@ void Progress::tick() noexcept {
   const uint64_t bytes = transferred.get();
   const uint64_t pages = ram.normal.get() + ram.duplicate.get();
   base_.mbps = megabits_per_s(bytes - window_bytes_, dt);
-  base_.pages_per_second =
-      static_cast<uint64_t>(static_cast<double>(pages - window_pages_) * 1e9 / static_cast<double>(dt.count()));
+  base_.pages_per_second = static_cast<uint64_t>(static_cast<double>(pages - window_pages_) * 1e9 /
+                                                 static_cast<double>(dt.count()));
   window_start_ = now;
   window_bytes_ = bytes;
   window_pages_ = pages;

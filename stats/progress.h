@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Progress: everything one migration counts and measures, and how a StatsSnapshot is made of it. The threads that
-// migrate write, anybody reads; nothing here decides.
+// Progress: everything one migration counts and measures, and how a StatsSnapshot is made of it.
+// The threads that migrate write, anybody reads; nothing here decides.
 #pragma once
 
 #include <optional>
@@ -14,19 +14,20 @@
 
 namespace tern {
 
-/// Thread rules: the counters have one writer; the functions may be called from any thread and do not block for long.
+/// Thread rules: the counters have one writer; the functions may be called from any thread and do
+/// not block for long.
 class Progress {
  public:
   explicit Progress(Clock& clock) noexcept : clock_(clock) {}
 
   RamCounters ram;
-  Counter transferred;       // bytes that the channel took (source) or gave (destination)
-  Counter remaining;         // bytes known to be dirty
-  Counter precopy_bytes;     // while the guest ran
-  Counter downtime_bytes;    // while it did not
+  Counter transferred;     // bytes that the channel took (source) or gave (destination)
+  Counter remaining;       // bytes known to be dirty
+  Counter precopy_bytes;   // while the guest ran
+  Counter downtime_bytes;  // while it did not
   Counter dirty_sync_count;
   Counter dirty_pages_rate;
-  Counter total;             // bytes of RAM
+  Counter total;  // bytes of RAM
 
   /// The migration begins; start of total-time.
   void begin() noexcept TERN_EXCLUDES(mutex_);
@@ -42,7 +43,8 @@ class Progress {
   void set_choice(Choice which, std::string value) noexcept TERN_EXCLUDES(mutex_);
   void set_never_touched(uint64_t bytes) noexcept TERN_EXCLUDES(mutex_);
 
-  /// Closes a rate window if at least 100 ms passed since the last (QEMU's window): mbps, pages-per-second.
+  /// Closes a rate window if at least 100 ms passed since the last (QEMU's window): mbps,
+  /// pages-per-second.
   void tick() noexcept TERN_EXCLUDES(mutex_);
 
   /// Status and error are the session's and are filled in by the caller.

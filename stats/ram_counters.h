@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Counters of one migration. Each has one writer; readers take them at any time, unordered with each other.
+// Counters of one migration. Each has one writer; readers take them at any time, unordered with
+// each other.
 #pragma once
 
 #include <atomic>
@@ -21,7 +22,8 @@ class Counter {
   std::atomic<uint64_t> value_{0};
 };
 
-/// Written by the thread that sends or loads RAM. On a cache line of its own, so that counting does not slow others.
+/// Written by the thread that sends or loads RAM. On a cache line of its own, so that counting does
+/// not slow others.
 struct alignas(64) RamCounters {
   Counter normal;     // pages sent or received as they are
   Counter duplicate;  // zero pages, however they travelled

@@ -18,7 +18,7 @@ namespace tern {
 /// tcp:HOST:PORT. An empty host listens on all addresses and cannot be connected to.
 struct InetAddress {
   std::string host;
-  std::string port;  ///< number or service name; "0" lets the kernel pick when listening
+  std::string port;            ///< number or service name; "0" lets the kernel pick when listening
   std::optional<uint16_t> to;  ///< listening: try port..to
   std::optional<bool> ipv4;
   std::optional<bool> ipv6;
@@ -49,12 +49,12 @@ struct ExecAddress {
 
 using Address = std::variant<InetAddress, UnixAddress, VsockAddress, FdAddress, ExecAddress>;
 
-/// Parses "tcp:…", "unix:…", "vsock:…", "fd:…", "exec:…" as QEMU does, except that a port above 65535
-/// is refused. Errors: invalid_argument, naming what is wrong.
+/// Parses "tcp:…", "unix:…", "vsock:…", "fd:…", "exec:…" as QEMU does, except that a port above
+/// 65535 is refused. Errors: invalid_argument, naming what is wrong.
 TERN_API Result<Address> parse_uri(std::string_view uri) noexcept;
 
-/// The URI of an address ("tcp:[::1]:4444"); parse_uri of it gives the same address, except for abstract
-/// unix names and exec arguments, which have no URI form.
+/// The URI of an address ("tcp:[::1]:4444"); parse_uri of it gives the same address, except for
+/// abstract unix names and exec arguments, which have no URI form.
 TERN_API std::string to_uri(const Address& address) noexcept;
 
 }  // namespace tern

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The clock that a migration reads. An embedder seldom needs its own; tests pass a manual one so that
-// policies and limits can be checked without waiting.
+// The clock that a migration reads. An embedder seldom needs its own; tests pass a manual one so
+// that policies and limits can be checked without waiting.
 #pragma once
 
 #include <chrono>

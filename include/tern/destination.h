@@ -16,8 +16,8 @@ namespace tern {
 
 /// One migration into this process. Create, listen, wait for completed.
 ///
-/// The machine must be stopped (run state inmigrate) and is run by tern: when the stream is loaded it calls
-/// VcpuControl::resume_all if the guest ran on the source and autostart is set, otherwise
+/// The machine must be stopped (run state inmigrate) and is run by tern: when the stream is loaded
+/// it calls VcpuControl::resume_all if the guest ran on the source and autostart is set, otherwise
 /// set_stopped_state. After a failure the machine's content is undefined and it must not be run.
 ///
 /// Thread rules: any thread; everything but wait and the destructor returns at once.
@@ -32,11 +32,12 @@ class TERN_API MigrationDestination {
   /// failed_precondition (listening already).
   virtual Result<void> listen(const Address& address) noexcept = 0;
 
-  /// The addresses really bound (port 0 resolved), newest first; empty for fd and exec and when it is over.
+  /// The addresses really bound (port 0 resolved), newest first; empty for fd and exec and when it
+  /// is over.
   virtual std::vector<Address> listening() const noexcept = 0;
 
-  /// Whether the guest starts by itself when it ran on the source (QEMU's -S and cont/stop in inmigrate).
-  /// Default true.
+  /// Whether the guest starts by itself when it ran on the source (QEMU's -S and cont/stop in
+  /// inmigrate). Default true.
   virtual void set_autostart(bool on) noexcept = 0;
 
   /// With switchover_ack: delays the acknowledgement until release_switchover was called as often.

@@ -2,9 +2,9 @@
 //
 // Device state: each device of the VMM saves and loads itself as one section of the stream.
 //
-// DeviceWriter writes the bytes and the vmdescription at once, so the stream can be read by tools that
-// know nothing of the device (QEMU's analyze-migration.py, `tern inspect`). Encodings are those of QEMU's
-// vmstate: big-endian, unaligned, no padding.
+// DeviceWriter writes the bytes and the vmdescription at once, so the stream can be read by tools
+// that know nothing of the device (QEMU's analyze-migration.py, `tern inspect`). Encodings are
+// those of QEMU's vmstate: big-endian, unaligned, no padding.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,9 @@
 
 namespace tern {
 
-/// Writes the body of one device section. Field names must be unique inside their struct unless they are
-/// elements of one array. Not thread-safe. Size limit of one body: 64 MiB; past it finish fails.
+/// Writes the body of one device section. Field names must be unique inside their struct unless
+/// they are elements of one array. Not thread-safe. Size limit of one body: 64 MiB; past it finish
+/// fails.
 class TERN_API DeviceWriter {
  public:
   DeviceWriter() noexcept;
@@ -38,8 +39,8 @@ class TERN_API DeviceWriter {
   void put_u32_array(std::string_view field, std::span<const uint32_t> values) noexcept;
   void put_u64_array(std::string_view field, std::span<const uint64_t> values) noexcept;
 
-  /// Opens a nested struct; the description gets {"type": "struct", "struct": {...}}. Close with end_struct.
-  /// Calls with the same field name one after another form an array.
+  /// Opens a nested struct; the description gets {"type": "struct", "struct": {...}}. Close with
+  /// end_struct. Calls with the same field name one after another form an array.
   void begin_struct(std::string_view field, std::string_view vmsd_name, uint32_t version) noexcept;
   void end_struct() noexcept;
 
@@ -55,8 +56,8 @@ class TERN_API DeviceWriter {
   std::unique_ptr<State> state_;
 };
 
-/// Reads the body of one device section. The input is hostile: every get can fail, and says which field
-/// at which offset. Not thread-safe; the bytes must outlive it.
+/// Reads the body of one device section. The input is hostile: every get can fail, and says which
+/// field at which offset. Not thread-safe; the bytes must outlive it.
 class TERN_API DeviceReader {
  public:
   DeviceReader(std::span<const std::byte> body, uint64_t stream_offset) noexcept
@@ -88,14 +89,14 @@ class TERN_API DeviceReader {
 };
 
 struct SectionId {
-  std::string idstr;         ///< 1..255 bytes ("tern-kvm/cpu")
-  uint32_t instance_id = 0;  ///< tells devices of one idstr apart
-  uint32_t version_id = 1;   ///< what save writes; the highest load accepts
+  std::string idstr;                ///< 1..255 bytes ("tern-kvm/cpu")
+  uint32_t instance_id = 0;         ///< tells devices of one idstr apart
+  uint32_t version_id = 1;          ///< what save writes; the highest load accepts
   uint32_t minimum_version_id = 1;  ///< the lowest load accepts
 };
 
-/// Thread rules: save is called on mig/src/main with the vCPUs stopped, load on mig/dst/listen before the
-/// guest runs. After any load failed the machine must not be run.
+/// Thread rules: save is called on mig/src/main with the vCPUs stopped, load on mig/dst/listen
+/// before the guest runs. After any load failed the machine must not be run.
 class TERN_API DeviceSection {
  public:
   virtual ~DeviceSection() = default;

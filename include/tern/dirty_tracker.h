@@ -32,23 +32,23 @@ class TERN_API DirtyTracker {
   /// resource_exhausted, failed_precondition (already started).
   virtual Result<void> start(std::span<const RamBlock> blocks) noexcept = 0;
 
-  /// Ors into `into` the pages written since start or the last harvest; vCPUs may be running. A write
-  /// that happens during the call is in this harvest or the next. Returns how many bits became set.
-  /// After an error the caller must treat every page as dirty.
+  /// Ors into `into` the pages written since start or the last harvest; vCPUs may be running. A
+  /// write that happens during the call is in this harvest or the next. Returns how many bits
+  /// became set. After an error the caller must treat every page as dirty.
   virtual Result<uint64_t> harvest(DirtyBitmap& into) noexcept = 0;
 
   /// Ends tracking and gives the memory back its normal speed. Idempotent.
   virtual Result<void> stop() noexcept = 0;
 
   /// Says that [offset, offset + bytes) of block `block` was written by something that the tracker
-  /// cannot see (device emulation under KVM, a debugger). Call it after the write. Appears in the next
-  /// harvest; without effect while not started. Any thread, does not block.
+  /// cannot see (device emulation under KVM, a debugger). Call it after the write. Appears in the
+  /// next harvest; without effect while not started. Any thread, does not block.
   virtual void mark(size_t block, uint64_t offset, uint64_t bytes) noexcept = 0;
 
   /// true if run_service must run on a thread of its own between start and stop.
   virtual bool needs_service() const noexcept { return false; }
-  /// Serves write faults until `stop` is requested (wp-sync: without it every writer blocks for ever).
-  /// Must not touch guest RAM itself.
+  /// Serves write faults until `stop` is requested (wp-sync: without it every writer blocks for
+  /// ever). Must not touch guest RAM itself.
   virtual Result<void> run_service(std::stop_token stop) noexcept;
 };
 
@@ -62,36 +62,37 @@ struct KvmSlot {
   uint64_t gpa = 0;     ///< guest-physical address of the slot
 };
 struct KvmVm {
-  int vm_fd = -1;  ///< not owned
+  int vm_fd = -1;                  ///< not owned
   std::span<const KvmSlot> slots;  ///< copied by make_kvm_bitmap_tracker
 };
 
-/// KVM's dirty log (KVM_GET_DIRTY_LOG; with manual protect and clearing in chunks where the kernel has
-/// it, so that the clearing does not hold the guest's memory lock for long). Errors: invalid_argument,
-/// unsupported. Writes that do not go through the guest must be told by mark().
+/// KVM's dirty log (KVM_GET_DIRTY_LOG; with manual protect and clearing in chunks where the kernel
+/// has it, so that the clearing does not hold the guest's memory lock for long). Errors:
+/// invalid_argument, unsupported. Writes that do not go through the guest must be told by mark().
 TERN_API Result<std::unique_ptr<DirtyTracker>> make_kvm_bitmap_tracker(const KvmVm& vm,
-                                                                      LogSink& log) noexcept;
+                                                                       LogSink& log) noexcept;
 
 /// How memory of this process is write-protected.
 enum class WriteProtectMode {
   automatic,  ///< async if the kernel has it, otherwise sync
   async,      ///< userfaultfd WP_ASYNC and PAGEMAP_SCAN (Linux 6.7 and later): no fault handler
-  sync,       ///< userfaultfd write-protect faults served by run_service (Linux 5.7; shared memory 5.19)
+  sync,  ///< userfaultfd write-protect faults served by run_service (Linux 5.7; shared memory 5.19)
 };
 
 /// Tracks writes of any thread of this process (not of KVM guests) by userfaultfd write protection.
-/// The mode is probed at run time; name() tells which one was chosen. Errors: unsupported (with what
-/// the kernel lacks or forbids).
+/// The mode is probed at run time; name() tells which one was chosen. Errors: unsupported (with
+/// what the kernel lacks or forbids).
 TERN_API Result<std::unique_ptr<DirtyTracker>> make_write_protect_tracker(WriteProtectMode mode,
-                                                                         LogSink& log) noexcept;
+                                                                          LogSink& log) noexcept;
 
 /// A tracker that knows only what mark() tells it: for a VMM that tracks by itself.
 TERN_API std::unique_ptr<DirtyTracker> make_fed_tracker() noexcept;
 
-/// Sets in `into` the pages of `blocks` that may hold something other than zeros; pages that stay clear
-/// were never touched and read as zeros, and finding that did not read them. Uses PAGEMAP_SCAN,
-/// /proc/self/pagemap and SEEK_DATA, whichever the kernel and the mapping allow; where none does,
-/// everything is set. Returns the name of the method, for logs ("pagemap-scan", "pagemap", "all").
+/// Sets in `into` the pages of `blocks` that may hold something other than zeros; pages that stay
+/// clear were never touched and read as zeros, and finding that did not read them. Uses
+/// PAGEMAP_SCAN, /proc/self/pagemap and SEEK_DATA, whichever the kernel and the mapping allow;
+/// where none does, everything is set. Returns the name of the method, for logs ("pagemap-scan",
+/// "pagemap", "all").
 TERN_API Result<std::string_view> find_populated(std::span<const RamBlock> blocks,
                                                  DirtyBitmap& into) noexcept;
 

@@ -12,8 +12,8 @@
 
 namespace tern {
 
-/// QEMU's MigrationStatus, its words. `failing`, `postcopy_device` and `postcopy_recover_setup` exist in
-/// newer QEMU only.
+/// QEMU's MigrationStatus, its words. `failing`, `postcopy_device` and `postcopy_recover_setup`
+/// exist in newer QEMU only.
 enum class Status {
   none,
   setup,
@@ -48,8 +48,9 @@ struct PassStarted {
 };
 using Event = std::variant<StatusChanged, PassStarted>;
 
-/// Thread rules: called on tern's threads, one call at a time for one migration, in the order in which things
-/// happened; must not block for long and must not destroy the migration. May call stats().
+/// Thread rules: called on tern's threads, one call at a time for one migration, in the order in
+/// which things happened; must not block for long and must not destroy the migration. May call
+/// stats().
 class TERN_API EventSink {
  public:
   virtual ~EventSink() = default;

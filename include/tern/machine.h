@@ -23,8 +23,8 @@ using Uuid = std::array<uint8_t, 16>;
 
 /// Everything pointed to outlives the migration. Nothing here is owned.
 struct Machine {
-  /// Name in the stream's configuration section; must be equal on both sides. tern-vmm's are "tern-kvm",
-  /// "tern-threads" and "none".
+  /// Name in the stream's configuration section; must be equal on both sides. tern-vmm's are
+  /// "tern-kvm", "tern-threads" and "none".
   std::string name = "none";
   std::span<const RamBlock> ram;
   /// Source only. nullptr: nothing tracks writes; then the guest must be stopped while it migrates.

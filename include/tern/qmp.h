@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// QEMU's control plane for a VMM that embeds tern: QMP with the migration commands and the few base commands
-// that management layers expect. The control plane owns the migrations it starts and keeps QEMU's run-state
-// rules; the VMM implements QmpVm.
+// QEMU's control plane for a VMM that embeds tern: QMP with the migration commands and the few base
+// commands that management layers expect. The control plane owns the migrations it starts and keeps
+// QEMU's run-state rules; the VMM implements QmpVm.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +25,14 @@ class TERN_API QmpVm {
   /// The reply to `quit` is on its way; end the process soon.
   virtual void quit() noexcept = 0;
   /// The incoming migration failed and exit-on-error is in force. The message has been logged.
+  /// Called on a migration thread: note it and end the process soon from another one; of the
+  /// control plane only stop() may be called here.
   virtual void incoming_failed(const Error& error) noexcept = 0;
 };
 
 struct QmpOptions {
-  /// Address given on the command line: "" is an ordinary start, "defer" waits for migrate-incoming.
+  /// Address given on the command line: "" is an ordinary start, "defer" waits for
+  /// migrate-incoming.
   std::string incoming;
   /// -S: do not start by itself.
   bool paused = false;
@@ -41,8 +44,8 @@ struct QmpOptions {
 /// Thread rules: any thread; commands run one at a time.
 class TERN_API ControlPlane {
  public:
-  /// `machine.vcpus` is the VMM's; the control plane passes a wrapper of it to migrations so that STOP and
-  /// RESUME are told. machine.events must be nullptr.
+  /// `machine.vcpus` is the VMM's; the control plane passes a wrapper of it to migrations so that
+  /// STOP and RESUME are told. machine.events must be nullptr.
   static Result<std::unique_ptr<ControlPlane>> create(const Machine& machine, QmpVm& vm,
                                                       const QmpOptions& options) noexcept;
   virtual ~ControlPlane() = default;
@@ -50,12 +53,13 @@ class TERN_API ControlPlane {
   /// Starts the guest, or listens, as the options say. Errors: those of listen.
   virtual Result<void> begin() noexcept = 0;
 
-  /// Serves QMP on a Unix socket until stop() is called: accepts one client after the other. Runs on the
-  /// caller's thread; call it on several threads with several paths to serve several clients. The socket has mode
-  /// 0600; a stale socket file is replaced, a live one is an error.
+  /// Serves QMP on a Unix socket until stop() is called: accepts one client after the other. Runs
+  /// on the caller's thread; call it on several threads with several paths to serve several
+  /// clients. The socket has mode 0600; a stale socket file is replaced, a live one is an error.
   virtual Result<void> serve_unix(const std::string& path) noexcept = 0;
 
-  /// Executes one request given as JSON text and returns the reply as JSON text, as a negotiated client.
+  /// Executes one request given as JSON text and returns the reply as JSON text, as a negotiated
+  /// client.
   virtual std::string execute(std::string_view request) noexcept = 0;
 
   /// Ends all serve_unix calls. Any thread.

@@ -27,8 +27,8 @@ struct RamBlock {
   uint64_t gpa = 0;
   /// Host page size behind the block (4096, 2 MiB for huge pages).
   uint32_t page_bytes = kTargetPageBytes;
-  /// Descriptor behind a shared mapping (memfd, file), -1 for anonymous memory. Lets tern find holes
-  /// that were never written. Not owned.
+  /// Descriptor behind a shared mapping (memfd, file), -1 for anonymous memory. Lets tern find
+  /// holes that were never written. Not owned.
   int fd = -1;
   /// Offset of `host` in `fd`.
   uint64_t fd_offset = 0;

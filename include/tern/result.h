@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Result<T>: the way every fallible function of tern reports failure. A value or an Error, nodiscard,
-// never an exception: tern is called on VMM threads, often below C or Rust frames, and a failed link
-// is an ordinary outcome after which the guest must run on. Member names follow std::expected so that
-// Result can become an alias of it one day.
+// Result<T>: the way every fallible function of tern reports failure. A value or an Error,
+// nodiscard, never an exception: tern is called on VMM threads, often below C or Rust frames, and a
+// failed link is an ordinary outcome after which the guest must run on. Member names follow
+// std::expected so that Result can become an alias of it one day.
 #pragma once
 
 #include <cstdlib>
@@ -91,9 +91,8 @@ class [[nodiscard]] Result {
  public:
   using value_type = T;
   // NOLINTNEXTLINE(google-explicit-constructor): "return value;" and "return error;" are the point.
-  template <typename U = T,
-            typename = std::enable_if_t<std::is_convertible_v<U&&, T> &&
-                                        !std::is_same_v<std::decay_t<U>, Error>>>
+  template <typename U = T, typename = std::enable_if_t<std::is_convertible_v<U&&, T> &&
+                                                        !std::is_same_v<std::decay_t<U>, Error>>>
   Result(U&& value) noexcept : state_(std::in_place_index<0>, std::forward<U>(value)) {}
   Result(Error error) noexcept : state_(std::in_place_index<1>, std::move(error)) {}
 
@@ -120,7 +119,8 @@ class [[nodiscard]] Result {
 
   template <typename U>
   T value_or(U&& other) && noexcept {
-    return has_value() ? std::move(*std::get_if<0>(&state_)) : static_cast<T>(std::forward<U>(other));
+    return has_value() ? std::move(*std::get_if<0>(&state_))
+                       : static_cast<T>(std::forward<U>(other));
   }
 
   /// Adds "where: " to the error, if there is one.
@@ -196,9 +196,9 @@ class [[nodiscard]] Result<void> {
 }  // namespace tern
 
 /// Evaluates to the value of a Result, or returns its error from the enclosing function.
-#define TERN_TRY(expr)                                                  \
-  __extension__({                                                       \
-    auto tern_try_result_ = (expr);                                     \
-    if (!tern_try_result_) return std::move(tern_try_result_).error();  \
-    std::move(tern_try_result_).value();                                \
+#define TERN_TRY(expr)                                                 \
+  __extension__({                                                      \
+    auto tern_try_result_ = (expr);                                    \
+    if (!tern_try_result_) return std::move(tern_try_result_).error(); \
+    std::move(tern_try_result_).value();                               \
   })

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a migration is told before it starts: QEMU's migration parameters and capabilities, and the names of
-// tern's own deadlines. Names, ranges, defaults and help of each stand in one table
+// What a migration is told before it starts: QEMU's migration parameters and capabilities, and the
+// names of tern's own deadlines. Names, ranges, defaults and help of each stand in one table
 // (migration/params/parameters.h), from which QMP, the tools and docs/reference are made.
 #pragma once
 
@@ -15,7 +15,8 @@
 
 namespace tern {
 
-/// Which program and version the other side is: where the wire is not negotiated the source must know.
+/// Which program and version the other side is: where the wire is not negotiated the source must
+/// know.
 enum class PeerVersion {
   tern,
   qemu_7_2,
@@ -35,7 +36,8 @@ enum class PeerVersion {
 /// "tern", "qemu-7.2" …
 TERN_API std::string_view to_string(PeerVersion version) noexcept;
 TERN_API Result<PeerVersion> peer_version_from(std::string_view text) noexcept;
-/// The dialect a machine name asks for: "pc-i440fx-7.2" and "pc-q35-8.2" name a QEMU version; others none.
+/// The dialect a machine name asks for: "pc-i440fx-7.2" and "pc-q35-8.2" name a QEMU version;
+/// others none.
 TERN_API std::optional<PeerVersion> peer_version_of_machine(std::string_view machine) noexcept;
 
 /// One value per migration; frozen when it starts, except where the comment says "live".
@@ -57,11 +59,15 @@ struct Settings {
   std::optional<PeerVersion> peer_version;
 
   // ---- deadlines, ms, 1..86400000: how long to wait before the peer counts as dead
-  uint32_t connect_timeout = 30000;    ///< source: until the connection stands
-  uint32_t handshake_timeout = 30000;  ///< until the peer's first words; destination: its header after accept
-  uint32_t stall_timeout = 60000;      ///< no byte moved where one is due; tern peers ping to prove life
-  uint32_t idle_timeout = 3600000;     ///< destination: silence of a source that is not tern (it may pause for long)
-  uint32_t final_timeout = 120000;     ///< source: until the destination said that it loaded; destination: until the go
+  uint32_t connect_timeout = 30000;  ///< source: until the connection stands
+  uint32_t handshake_timeout =
+      30000;  ///< until the peer's first words; destination: its header after accept
+  uint32_t stall_timeout =
+      60000;  ///< no byte moved where one is due; tern peers ping to prove life
+  uint32_t idle_timeout =
+      3600000;  ///< destination: silence of a source that is not tern (it may pause for long)
+  uint32_t final_timeout =
+      120000;  ///< source: until the destination said that it loaded; destination: until the go
 
   // ---- limits for what a peer may make a destination keep
   uint64_t max_device_state = 64ull << 20;  ///< bytes of buffered device state

@@ -15,10 +15,10 @@ namespace tern {
 
 /// One migration out of this process. Create, start, watch stats() or events, destroy.
 ///
-/// The contract about the guest: until the destination has confirmed that it loaded and can run, every
-/// failure, cancel, cut connection or crash of the peer ends with the guest doing here what it did before.
-/// Where the last message may have been lost the guest stays stopped here, complete, and
-/// stats().ending == Ending::unknown; resuming it is the operator's decision.
+/// The contract about the guest: until the destination has confirmed that it loaded and can run,
+/// every failure, cancel, cut connection or crash of the peer ends with the guest doing here what
+/// it did before. Where the last message may have been lost the guest stays stopped here, complete,
+/// and stats().ending == Ending::unknown; resuming it is the operator's decision.
 ///
 /// Thread rules: any thread; cancel, continue_from and stats do not block.
 class TERN_API MigrationSource {
@@ -29,21 +29,21 @@ class TERN_API MigrationSource {
   /// Cancels what still runs and joins all threads.
   virtual ~MigrationSource() = default;
 
-  /// Begins. Returns when the threads run; whether the connection stands is told by stats and events.
-  /// Errors: invalid_argument (address that can never work), failed_precondition (started already),
-  /// channel (fd: and exec: fail at once).
+  /// Begins. Returns when the threads run; whether the connection stands is told by stats and
+  /// events. Errors: invalid_argument (address that can never work), failed_precondition (started
+  /// already), channel (fd: and exec: fail at once).
   virtual Result<void> start(const Address& address) noexcept = 0;
 
   /// Goes on from pre-switchover. Errors: failed_precondition if the status is not `paused_at`.
   virtual Result<void> continue_from(Status paused_at) noexcept = 0;
 
   /// Gives up. Errors: failed_precondition when nothing runs, or when it is too late because the
-  /// destination has been told to start. After success the status becomes cancelled soon, unless the
-  /// destination confirmed first.
+  /// destination has been told to start. After success the status becomes cancelled soon, unless
+  /// the destination confirmed first.
   virtual Result<void> cancel() noexcept = 0;
 
-  /// Changes a live setting while running: max_bandwidth, avail_switchover_bandwidth, downtime_limit are taken
-  /// from `settings`, the rest is ignored. Takes effect within 100 ms.
+  /// Changes a live setting while running: max_bandwidth, avail_switchover_bandwidth,
+  /// downtime_limit are taken from `settings`, the rest is ignored. Takes effect within 100 ms.
   virtual void update(const Settings& settings) noexcept = 0;
 
   virtual StatsSnapshot stats() const noexcept = 0;

@@ -19,7 +19,8 @@ struct DowntimePhases {
   Nanoseconds final_sync{0};   ///< last harvest of dirty pages
   Nanoseconds last_pages{0};   ///< sending what was dirty
   Nanoseconds device_save{0};  ///< saving and sending device state
-  Nanoseconds peer_load{0};    ///< until the destination said that it loaded (and, to tern, was told to go)
+  Nanoseconds peer_load{
+      0};  ///< until the destination said that it loaded (and, to tern, was told to go)
   Nanoseconds total() const noexcept {
     return stop_vcpus + paused + final_sync + last_pages + device_save + peer_load;
   }
@@ -36,12 +37,12 @@ struct SwitchoverDecision {
 
 /// How a migration ended, as far as the guest is concerned.
 enum class Ending {
-  none,             ///< not ended
-  handed_over,      ///< the destination confirmed
-  kept,             ///< failed or cancelled: the guest is with the source as before
-  unknown,          ///< the link died after the destination may have taken it: stopped and complete here
-  taken,            ///< destination: the guest is here
-  not_taken,        ///< destination: failed, the guest never ran here
+  none,         ///< not ended
+  handed_over,  ///< the destination confirmed
+  kept,         ///< failed or cancelled: the guest is with the source as before
+  unknown,    ///< the link died after the destination may have taken it: stopped and complete here
+  taken,      ///< destination: the guest is here
+  not_taken,  ///< destination: failed, the guest never ran here
 };
 TERN_API std::string_view to_string(Ending ending) noexcept;
 
@@ -59,14 +60,14 @@ struct StatsSnapshot {
   SwitchoverDecision switchover;
 
   // ---- RAM (QEMU's MigrationStats)
-  uint64_t transferred = 0;        ///< bytes on the wire
-  uint64_t remaining = 0;          ///< bytes known to be dirty
-  uint64_t total = 0;              ///< bytes of all blocks
-  uint64_t duplicate = 0;          ///< zero pages, however sent
-  uint64_t normal = 0;             ///< pages sent as they are
+  uint64_t transferred = 0;  ///< bytes on the wire
+  uint64_t remaining = 0;    ///< bytes known to be dirty
+  uint64_t total = 0;        ///< bytes of all blocks
+  uint64_t duplicate = 0;    ///< zero pages, however sent
+  uint64_t normal = 0;       ///< pages sent as they are
   uint64_t normal_bytes = 0;
-  uint64_t dirty_pages_rate = 0;   ///< pages/s
-  double mbps = 0;                 ///< megabits/s
+  uint64_t dirty_pages_rate = 0;  ///< pages/s
+  double mbps = 0;                ///< megabits/s
   uint64_t pages_per_second = 0;
   uint64_t dirty_sync_count = 0;
   uint64_t precopy_bytes = 0;
@@ -74,11 +75,11 @@ struct StatsSnapshot {
   uint64_t page_size = 4096;
 
   // ---- what was chosen at run time
-  std::string tracker;           ///< "kvm-bitmap", "wp-async", "wp-sync", "" if none
-  std::string hole_finder;       ///< "pagemap-scan", "pagemap", "all"
-  std::string page_ops;          ///< SIMD variant: "avx2", "generic" …
-  std::string peer;              ///< "tern 0.1", "qemu", "" if not known
-  std::string transport;         ///< "tcp:127.0.0.1:4444"
+  std::string tracker;               ///< "kvm-bitmap", "wp-async", "wp-sync", "" if none
+  std::string hole_finder;           ///< "pagemap-scan", "pagemap", "all"
+  std::string page_ops;              ///< SIMD variant: "avx2", "generic" …
+  std::string peer;                  ///< "tern 0.1", "qemu", "" if not known
+  std::string transport;             ///< "tcp:127.0.0.1:4444"
   uint64_t never_touched_bytes = 0;  ///< found without reading
   uint64_t source_downtime_ms = 0;   ///< destination: not known, 0
 };

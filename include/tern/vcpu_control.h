@@ -35,8 +35,8 @@ TERN_API std::string_view to_string(RunState state) noexcept;
 /// The other way; invalid_argument for an unknown word.
 TERN_API Result<RunState> run_state_from(std::string_view text) noexcept;
 
-/// Thread rules: called from tern's migration threads, never two calls at once for one machine. Each call
-/// returns when it has taken effect.
+/// Thread rules: called from tern's migration threads, never two calls at once for one machine.
+/// Each call returns when it has taken effect.
 class TERN_API VcpuControl {
  public:
   virtual ~VcpuControl() = default;
@@ -64,8 +64,8 @@ class TERN_API VcpuPauseGuard {
 
   /// The state before the pause; what `globalstate` carries.
   RunState before() const noexcept { return before_; }
-  /// The point of no return: the guest now belongs to the destination (or nobody knows), it stays stopped
-  /// in state `state`.
+  /// The point of no return: the guest now belongs to the destination (or nobody knows), it stays
+  /// stopped in state `state`.
   void release(RunState state) && noexcept;
   /// Gives the guest back now. Same as leaving the scope, but tells the error.
   Result<void> undo() && noexcept;

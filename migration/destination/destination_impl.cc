@@ -8,17 +8,18 @@
 namespace tern {
 namespace {
 
-// After the last word both sides close; until the peer has, unread bytes of its own would turn our close into a reset
-// that may overtake that last word.
+// After the last word both sides close; until the peer has, unread bytes of its own would turn our
+// close into a reset that may overtake that last word.
 constexpr Milliseconds kPartingTime{2000};
 constexpr size_t kPartingBytes = 64u << 20;
 
 }  // namespace
 
-Result<std::unique_ptr<MigrationDestination>> MigrationDestination::create(const Machine& machine,
-                                                                           const Settings& settings) noexcept {
+Result<std::unique_ptr<MigrationDestination>> MigrationDestination::create(
+    const Machine& machine, const Settings& settings) noexcept {
   TERN_TRY(params::validate(settings));
-  if (machine.vcpus == nullptr) return Error(ErrorCode::invalid_argument, "Machine::vcpus is not set");
+  if (machine.vcpus == nullptr)
+    return Error(ErrorCode::invalid_argument, "Machine::vcpus is not set");
   if (machine.name.empty() || machine.name.size() > 255) {
     return Error(ErrorCode::invalid_argument, "the machine name must have 1 to 255 bytes");
   }
@@ -26,20 +27,23 @@ Result<std::unique_ptr<MigrationDestination>> MigrationDestination::create(const
   return std::unique_ptr<MigrationDestination>(new DestinationImpl(machine, settings, memory));
 }
 
-DestinationImpl::DestinationImpl(const Machine& machine, const Settings& settings, GuestMemory memory) noexcept
+DestinationImpl::DestinationImpl(const Machine& machine, const Settings& settings,
+                                 GuestMemory memory) noexcept
     : machine_(machine),
       settings_(settings),
       memory_(memory),
       clock_(machine.clock != nullptr ? *machine.clock : system_clock()),
       log_(machine.log != nullptr ? *machine.log : null_log()),
-      session_(Side::destination, machine.events, settings.peer_version.value_or(PeerVersion::tern)),
+      session_(Side::destination, machine.events,
+               settings.peer_version.value_or(PeerVersion::tern)),
       progress_(clock_) {}
 
 DestinationImpl::~DestinationImpl() {
   {
     const MutexLock lock(mutex_);
     stopping_.store(true);
-    // Once the guest is being taken over, the source must still hear of it: the thread ends by itself soon.
+    // Once the guest is being taken over, the source must still hear of it: the thread ends by
+    // itself soon.
     if (!taking_over_) {
       if (listener_) listener_->abort();
       if (channel_) channel_->shutdown();
@@ -54,9 +58,11 @@ Result<void> DestinationImpl::listen(const Address& address) noexcept {
   return listen_with(std::move(listener), std::move(bound));
 }
 
-Result<void> DestinationImpl::listen_with(std::unique_ptr<Listener> listener, std::vector<Address> bound) noexcept {
+Result<void> DestinationImpl::listen_with(std::unique_ptr<Listener> listener,
+                                          std::vector<Address> bound) noexcept {
   if (thread_.joinable()) {
-    return Error(ErrorCode::failed_precondition, "this destination listens or has listened; create another");
+    return Error(ErrorCode::failed_precondition,
+                 "this destination listens or has listened; create another");
   }
   {
     const MutexLock lock(mutex_);
@@ -89,9 +95,11 @@ Result<void> DestinationImpl::receive() noexcept {
   {
     const MutexLock lock(mutex_);
     if (stopping_.load()) return Error(ErrorCode::cancelled, "the destination is being taken down");
-    // A QEMU source with a return path waits for our SHUT. If it is gone, it has its guest back: ours must not run.
+    // A QEMU source with a return path waits for our SHUT. If it is gone, it has its guest back:
+    // ours must not run.
     if (!loader_->go_is_needed() && answers_->is_open() && channel_->peer_closed()) {
-      return Error(ErrorCode::channel, "the source is gone: it may run the guest again, so it does not run here");
+      return Error(ErrorCode::channel,
+                   "the source is gone: it may run the guest again, so it does not run here");
     }
     taking_over_ = true;
   }
@@ -108,19 +116,21 @@ Result<void> DestinationImpl::accept_source() noexcept {
     auto channel = TERN_TRY(listener->accept());
     channel->set_write_deadline({"x-stall-timeout", Milliseconds(settings_.stall_timeout)});
     answers_ = std::make_unique<ReturnSender>(*channel);
-    loader_ = std::make_unique<StreamLoader>(*channel, machine_, settings_, memory_, *answers_, progress_,
-                                             [this] { return return_path_opened(); });
+    loader_ = std::make_unique<StreamLoader>(*channel, machine_, settings_, memory_, *answers_,
+                                             progress_, [this] { return return_path_opened(); });
     {
       const MutexLock lock(mutex_);
       channel_ = std::move(channel);
-      if (stopping_.load()) return Error(ErrorCode::cancelled, "the destination is being taken down");
+      if (stopping_.load())
+        return Error(ErrorCode::cancelled, "the destination is being taken down");
       progress_.set_choice(Progress::Choice::transport, channel_->describe());
       log_.log(LogLevel::info, "incoming migration from " + channel_->describe());
     }
     if (TERN_TRY(loader_->read_opening())) return {};
     // A port scanner or health check that said nothing is no reason to fail.
     log_.log(LogLevel::warning, "a connection was closed before it said anything; still listening");
-    if (!listener->accepts_many()) return Error(ErrorCode::channel, "end of stream before its first byte");
+    if (!listener->accepts_many())
+      return Error(ErrorCode::channel, "end of stream before its first byte");
     loader_.reset();
     answers_.reset();
     const MutexLock lock(mutex_);
@@ -204,14 +214,16 @@ void DestinationImpl::finish(Result<void> result) noexcept {
     if (open) {
       const auto sent = answers_->shut(0);
       if (!sent) {
-        log_.log(LogLevel::warning, "the guest is here, but the source could not be told: " + sent.error().message());
+        log_.log(LogLevel::warning,
+                 "the guest is here, but the source could not be told: " + sent.error().message());
       }
     }
     part_with_source();
   } else {
     progress_.set_ending(Ending::not_taken);
     if (open) answers_->shut(1).ignore("the close that follows says the same");
-    if (!stopping_.load()) log_.log(LogLevel::error, "incoming migration failed: " + result.error().message());
+    if (!stopping_.load())
+      log_.log(LogLevel::error, "incoming migration failed: " + result.error().message());
     part_with_source();
     if (stopping_.load() && session_.status() == Status::setup) {
       session_.post(Trigger::cancel).ignore("setup -> none is in the table");

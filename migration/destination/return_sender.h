@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ReturnSender: what a destination says to the source. Messages of several threads (the loader, an embedder that releases
-// the switchover) leave whole and one after another.
+// ReturnSender: what a destination says to the source. Messages of several threads (the loader, an
+// embedder that releases the switchover) leave whole and one after another.
 #pragma once
 
 #include "base/channel.h"

@@ -8,7 +8,8 @@
 namespace tern {
 namespace {
 
-// QEMU's `-machine none` and every other machine of it send this: the clock offsets. Nothing here uses them.
+// QEMU's `-machine none` and every other machine of it send this: the clock offsets. Nothing here
+// uses them.
 constexpr std::string_view kTimerIdstr = "timer";
 constexpr uint32_t kTimerVersion = 2;
 
@@ -36,7 +37,8 @@ Result<bool> StreamLoader::read_opening() noexcept {
 
 Result<RunState> StreamLoader::load() noexcept {
   TERN_TRY(check_configuration().context("configuration"));
-  // A QEMU source may be silent for long, in pre-switchover for instance; a tern source pings (see handle_command).
+  // A QEMU source may be silent for long, in pre-switchover for instance; a tern source pings (see
+  // handle_command).
   channel_.set_read_deadline({"x-idle-timeout", Milliseconds(settings_.idle_timeout)});
   TERN_TRY(load_items());
   TERN_TRY(collect_tail());
@@ -50,21 +52,25 @@ Result<void> StreamLoader::check_configuration() noexcept {
   }
   const Configuration c = TERN_TRY(read_configuration(in_));
   if (c.machine != machine_.name) {
-    return in_.malformed("the source's machine is '" + c.machine + "', this one is '" + machine_.name + "'");
+    return in_.malformed("the source's machine is '" + c.machine + "', this one is '" +
+                         machine_.name + "'");
   }
   if (c.page_bits && *c.page_bits != 12) {
-    return in_.malformed("the source's pages have 2^" + std::to_string(*c.page_bits) + " bytes, here 2^12");
+    return in_.malformed("the source's pages have 2^" + std::to_string(*c.page_bits) +
+                         " bytes, here 2^12");
   }
   for (const std::string& name : c.capabilities) {
-    // The capabilities that must be equal on both sides; none of them exists here, so none is on. Others that a
-    // sender lists do not concern the stream.
+    // The capabilities that must be equal on both sides; none of them exists here, so none is on.
+    // Others that a sender lists do not concern the stream.
     if (name == "x-ignore-shared" || name == "mapped-ram") {
       return in_.malformed("capability '" + name + "' is on at the source and off here");
     }
     log_.log(LogLevel::debug, "the source lists capability '" + name + "'");
   }
-  if (c.uuid && machine_.uuid && *c.uuid != *machine_.uuid) return in_.malformed("the source's UUID differs");
-  if (c.uuid && !machine_.uuid) log_.log(LogLevel::warning, "the source has a UUID, this machine none");
+  if (c.uuid && machine_.uuid && *c.uuid != *machine_.uuid)
+    return in_.malformed("the source's UUID differs");
+  if (c.uuid && !machine_.uuid)
+    log_.log(LogLevel::warning, "the source has a UUID, this machine none");
   return {};
 }
 
@@ -107,7 +113,8 @@ Result<void> StreamLoader::load_section(uint8_t item) noexcept {
                          " is live state that this machine does not have");
   }
   if (h.version_id != kRamVersion) {
-    return in_.malformed("section 'ram' has version " + std::to_string(h.version_id) + ", only 4 is known");
+    return in_.malformed("section 'ram' has version " + std::to_string(h.version_id) +
+                         ", only 4 is known");
   }
   if (!ram_) {
     DirtyBitmap populated(memory_.blocks());
@@ -134,7 +141,8 @@ Result<void> StreamLoader::handle_command() noexcept {
   switch (static_cast<Command>(h.command)) {
     case Command::open_return_path:
       if (!channel_.bidirectional()) {
-        return in_.malformed("the source opens a return path, but " + channel_.describe() + " has only one direction");
+        return in_.malformed("the source opens a return path, but " + channel_.describe() +
+                             " has only one direction");
       }
       if (answers_.is_open()) {
         log_.log(LogLevel::warning, "the source opened the return path twice");
@@ -152,13 +160,16 @@ Result<void> StreamLoader::handle_command() noexcept {
       channel_.set_read_deadline({"x-stall-timeout", Milliseconds(settings_.stall_timeout)});
       return {};
     case Command::tern_zero_run:
-      if ((dialect_.features & kFeatureZeroRun) == 0) return in_.malformed("tern-zero-run was not agreed on");
+      if ((dialect_.features & kFeatureZeroRun) == 0)
+        return in_.malformed("tern-zero-run was not agreed on");
       if (!ram_) return in_.malformed("tern-zero-run before the list of RAM blocks");
       return ram_->zero_run(in_, h.length);
     case Command::enable_colo:
-      return in_.malformed("ENABLE_COLO: COLO is not available here, switch x-colo off at the source");
+      return in_.malformed(
+          "ENABLE_COLO: COLO is not available here, switch x-colo off at the source");
     case Command::postcopy_advise:
-      return in_.malformed("POSTCOPY_ADVISE: capability postcopy-ram is on at the source and off here");
+      return in_.malformed(
+          "POSTCOPY_ADVISE: capability postcopy-ram is on at the source and off here");
     default:
       break;
   }
@@ -186,7 +197,8 @@ Result<void> StreamLoader::collect_tail() noexcept {
     if (item == kItemSectionFull) {
       TERN_TRY(in_.u8("item"));
       const SectionHeader h = TERN_TRY(read_section_header(in_));
-      return in_.malformed("device section '" + h.idstr + "' before RAM: where it ends cannot be known");
+      return in_.malformed("device section '" + h.idstr +
+                           "' before RAM: where it ends cannot be known");
     }
   }
   tail_ = std::make_unique<TailSplitter>(in_.offset(), settings_.max_device_state, true);
@@ -205,7 +217,8 @@ Result<void> StreamLoader::collect_tail() noexcept {
 
 DeviceSection* StreamLoader::find_device(const TailSection& section) const noexcept {
   for (DeviceSection* device : machine_.devices) {
-    if (device->id().idstr == section.idstr && device->id().instance_id == section.instance_id) return device;
+    if (device->id().idstr == section.idstr && device->id().instance_id == section.instance_id)
+      return device;
   }
   return nullptr;
 }
@@ -219,14 +232,15 @@ Result<void> StreamLoader::check_known(const TailSection& s) const noexcept {
   } else if (s.idstr == kTimerIdstr && s.instance_id == 0) {
     newest = oldest = kTimerVersion;
   } else if (s.idstr != "globalstate" || s.instance_id != 0) {
-    return Error(ErrorCode::peer_protocol, "at offset " + std::to_string(s.offset) + ": this machine has no device '" +
-                                               s.idstr + "' instance " + std::to_string(s.instance_id));
+    return Error(ErrorCode::peer_protocol, "at offset " + std::to_string(s.offset) +
+                                               ": this machine has no device '" + s.idstr +
+                                               "' instance " + std::to_string(s.instance_id));
   }
   if (s.version_id > newest || s.version_id < oldest) {
-    return Error(ErrorCode::peer_protocol, "at offset " + std::to_string(s.offset) + ": device '" + s.idstr +
-                                               "' has version " + std::to_string(s.version_id) + ", " +
-                                               std::to_string(oldest) + " to " + std::to_string(newest) +
-                                               " can be loaded");
+    return Error(ErrorCode::peer_protocol,
+                 "at offset " + std::to_string(s.offset) + ": device '" + s.idstr +
+                     "' has version " + std::to_string(s.version_id) + ", " +
+                     std::to_string(oldest) + " to " + std::to_string(newest) + " can be loaded");
   }
   return {};
 }
@@ -234,7 +248,8 @@ Result<void> StreamLoader::check_known(const TailSection& s) const noexcept {
 Result<void> StreamLoader::check_complete(const std::vector<TailSection>& sections) const noexcept {
   const uint64_t listed = ram_ ? ram_->listed_bytes() : 0;
   if (listed != memory_.total_bytes()) {
-    return Error(ErrorCode::peer_protocol, "the source sent " + std::to_string(listed) + " bytes of RAM, this machine has " +
+    return Error(ErrorCode::peer_protocol, "the source sent " + std::to_string(listed) +
+                                               " bytes of RAM, this machine has " +
                                                std::to_string(memory_.total_bytes()));
   }
   for (const DeviceSection* device : machine_.devices) {
@@ -242,15 +257,17 @@ Result<void> StreamLoader::check_complete(const std::vector<TailSection>& sectio
       return s.idstr == device->id().idstr && s.instance_id == device->id().instance_id;
     };
     if (std::none_of(sections.begin(), sections.end(), same)) {
-      return Error(ErrorCode::peer_protocol, "the stream has no state for device '" + device->id().idstr +
-                                                 "' instance " + std::to_string(device->id().instance_id));
+      return Error(ErrorCode::peer_protocol, "the stream has no state for device '" +
+                                                 device->id().idstr + "' instance " +
+                                                 std::to_string(device->id().instance_id));
     }
   }
   return {};
 }
 
 Result<RunState> StreamLoader::load_devices(const std::vector<TailSection>& sections) noexcept {
-  // First everything that can be known without touching a device, so that a stream for another machine changes none.
+  // First everything that can be known without touching a device, so that a stream for another
+  // machine changes none.
   for (const TailSection& s : sections) TERN_TRY(check_known(s));
   TERN_TRY(check_complete(sections));
   GlobalState globalstate(RunState::running);
@@ -261,7 +278,8 @@ Result<RunState> StreamLoader::load_devices(const std::vector<TailSection>& sect
     DeviceReader reader(s.body, s.offset);
     TERN_TRY(device->load(reader, s.version_id).context("device '" + s.idstr + "'"));
     if (reader.left() != 0) {
-      return Error(ErrorCode::peer_protocol, "device '" + s.idstr + "' left " + std::to_string(reader.left()) +
+      return Error(ErrorCode::peer_protocol, "device '" + s.idstr + "' left " +
+                                                 std::to_string(reader.left()) +
                                                  " bytes of its section unread at offset " +
                                                  std::to_string(reader.stream_offset()));
     }
@@ -274,7 +292,8 @@ Result<void> StreamLoader::await_go() noexcept {
   TERN_TRY(answers_.loaded());
   for (int i = 0; i < 64; ++i) {  // pings may stand before it, not many
     const uint8_t item = TERN_TRY(in_.u8("the go of the source"));
-    if (item != kItemCommand) return in_.malformed("item " + std::to_string(item) + " after the end of the stream");
+    if (item != kItemCommand)
+      return in_.malformed("item " + std::to_string(item) + " after the end of the stream");
     const CommandHeader h = TERN_TRY(read_command_header(in_));
     if (static_cast<Command>(h.command) == Command::tern_go) return {};
     if (static_cast<Command>(h.command) != Command::ping) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// StreamLoader: reads one main migration stream into a machine, up to the point where the guest could run. It does not run
-// it. Needs no thread of its own, so the fuzzers and the simulator drive it directly.
+// StreamLoader: reads one main migration stream into a machine, up to the point where the guest
+// could run. It does not run it. Needs no thread of its own, so the fuzzers and the simulator drive
+// it directly.
 #pragma once
 
 #include <functional>
@@ -25,12 +26,14 @@ namespace tern {
 class StreamLoader {
  public:
   /// `on_return_path`: called when the source opened the return path.
-  StreamLoader(Channel& channel, const Machine& machine, const Settings& settings, const GuestMemory& memory,
-               ReturnSender& answers, Progress& progress, std::function<Result<void>()> on_return_path) noexcept;
+  StreamLoader(Channel& channel, const Machine& machine, const Settings& settings,
+               const GuestMemory& memory, ReturnSender& answers, Progress& progress,
+               std::function<Result<void>()> on_return_path) noexcept;
 
   /// The first eight bytes; false: the peer closed without a word.
   Result<bool> read_opening() noexcept;
-  /// Everything up to the end of the stream, devices included. Returns the run state of the source's guest.
+  /// Everything up to the end of the stream, devices included. Returns the run state of the
+  /// source's guest.
   Result<RunState> load() noexcept;
   /// tern's dialect: whether the source gives the go.
   bool go_is_needed() const noexcept { return (dialect_.features & kFeatureGo) != 0; }

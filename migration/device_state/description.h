@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What DeviceWriter remembers of the fields it wrote; stream/vmdesc turns it into the vmdescription.
+// What DeviceWriter remembers of the fields it wrote; stream/vmdesc turns it into the
+// vmdescription.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +19,8 @@ struct StructDescription;
 struct FieldDescription {
   std::string name;
   std::string type;
-  size_t size = 0;       // of one element
-  size_t array_len = 0;  // 0: not an array
+  size_t size = 0;                            // of one element
+  size_t array_len = 0;                       // 0: not an array
   std::unique_ptr<StructDescription> nested;  // type "struct"
 };
 

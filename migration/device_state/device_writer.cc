@@ -16,7 +16,8 @@ void append(std::vector<std::byte>& bytes, T value) noexcept {
 }
 
 template <typename T>
-void put_scalar(DeviceWriter::State& s, std::string_view field, std::string_view type, T value) noexcept {
+void put_scalar(DeviceWriter::State& s, std::string_view field, std::string_view type,
+                T value) noexcept {
   append(s.bytes, value);
   s.open.back()->fields.push_back({std::string(field), std::string(type), sizeof(T), 0, {}});
 }
@@ -26,7 +27,8 @@ void put_array(DeviceWriter::State& s, std::string_view field, std::string_view 
                std::span<const T> values) noexcept {
   if (values.empty()) return;  // an array without elements is not in the description
   for (const T v : values) append(s.bytes, v);
-  s.open.back()->fields.push_back({std::string(field), std::string(type), sizeof(T), values.size(), {}});
+  s.open.back()->fields.push_back(
+      {std::string(field), std::string(type), sizeof(T), values.size(), {}});
 }
 
 }  // namespace
@@ -63,10 +65,12 @@ void DeviceWriter::put_buffer(std::string_view field, std::span<const std::byte>
   state_->bytes.insert(state_->bytes.end(), bytes.begin(), bytes.end());
   state_->open.back()->fields.push_back({std::string(field), "buffer", bytes.size(), 0, {}});
 }
-void DeviceWriter::put_u32_array(std::string_view field, std::span<const uint32_t> values) noexcept {
+void DeviceWriter::put_u32_array(std::string_view field,
+                                 std::span<const uint32_t> values) noexcept {
   put_array(*state_, field, "uint32", values);
 }
-void DeviceWriter::put_u64_array(std::string_view field, std::span<const uint64_t> values) noexcept {
+void DeviceWriter::put_u64_array(std::string_view field,
+                                 std::span<const uint64_t> values) noexcept {
   put_array(*state_, field, "uint64", values);
 }
 

@@ -9,7 +9,7 @@ namespace tern {
 namespace {
 constexpr size_t kFieldBytes = 100;
 constexpr size_t kNewFieldBytes = 32;  // newer QEMU: the text ends here, flags follow
-}
+}  // namespace
 
 GlobalState::GlobalState(RunState state) noexcept : id_{"globalstate", 0, 1, 1}, state_(state) {}
 
@@ -28,7 +28,8 @@ Result<void> GlobalState::load(DeviceReader& reader, uint32_t) noexcept {
   const auto text = field.first(kNewFieldBytes);
   const auto end = std::find(text.begin(), text.end(), std::byte{0});
   if (end == text.end()) return reader.bad_value("runstate", "not NUL-terminated");
-  auto state = run_state_from({reinterpret_cast<const char*>(text.data()), static_cast<size_t>(end - text.begin())});
+  auto state = run_state_from(
+      {reinterpret_cast<const char*>(text.data()), static_cast<size_t>(end - text.begin())});
   if (!state) return reader.bad_value("runstate", state.error().message());
   state_ = *state;
   return {};

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The section "globalstate", both directions: the run state the guest had before the migration stopped it.
+// The section "globalstate", both directions: the run state the guest had before the migration
+// stopped it.
 //
 //   be32 strlen+1   runstate[100], NUL padded        (QEMU 7.2; newer ones use runstate[32] and two flags, same size)
 //
-// Version 1, instance 0, 104 bytes. The size field is not checked, as QEMU does not; the text must be a known run state
-// ending inside its field.
+// Version 1, instance 0, 104 bytes. The size field is not checked, as QEMU does not; the text must
+// be a known run state ending inside its field.
 #pragma once
 
 #include "tern/device_section.h"

@@ -8,9 +8,9 @@
 namespace tern {
 namespace {
 constexpr std::array<std::string_view, 16> kRunStateNames = {
-    "debug",      "inmigrate",      "internal-error", "io-error",  "paused",  "postmigrate",
-    "prelaunch",  "finish-migrate", "restore-vm",     "running",   "save-vm", "shutdown",
-    "suspended",  "watchdog",       "guest-panicked", "colo"};
+    "debug",     "inmigrate",      "internal-error", "io-error", "paused",  "postmigrate",
+    "prelaunch", "finish-migrate", "restore-vm",     "running",  "save-vm", "shutdown",
+    "suspended", "watchdog",       "guest-panicked", "colo"};
 }
 
 std::string_view to_string(RunState state) noexcept {

@@ -10,7 +10,8 @@ constexpr double kMinBusyNs = 1e6;
 constexpr double kMinBytes = 256 * 1024;
 }  // namespace
 
-void BandwidthEstimator::add(uint64_t bytes, uint64_t pages, uint64_t normal_pages, Nanoseconds busy) noexcept {
+void BandwidthEstimator::add(uint64_t bytes, uint64_t pages, uint64_t normal_pages,
+                             Nanoseconds busy) noexcept {
   if (normal_pages * 2 < pages || busy.count() <= 0) return;
   const double ns = static_cast<double>(busy.count());
   const double keep = std::exp(-ns / kTimeConstantNs);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How fast the rest would go: an estimate of the bandwidth at switchover. Pure: fed with what was sent and how long
-// that took, without a clock of its own.
+// How fast the rest would go: an estimate of the bandwidth at switchover. Pure: fed with what was
+// sent and how long that took, without a clock of its own.
 //
-// It differs from QEMU's (bytes of the last 100 ms window) in three ways: time spent waiting for our own rate limit
-// does not count, because the switchover is not limited; stretches that were mostly zero pages do not count, because
-// what is left at the end is not zero pages; and it is an average over about a second of sending, so that one stall
-// or one burst into a socket buffer does not decide.
+// It differs from QEMU's (bytes of the last 100 ms window) in three ways: time spent waiting for
+// our own rate limit does not count, because the switchover is not limited; stretches that were
+// mostly zero pages do not count, because what is left at the end is not zero pages; and it is an
+// average over about a second of sending, so that one stall or one burst into a socket buffer does
+// not decide.
 #pragma once
 
 #include <cstdint>

@@ -29,7 +29,8 @@ uint64_t time_for(uint64_t bytes, uint64_t bytes_per_s) noexcept {
 SwitchoverVerdict decide_switchover(const SwitchoverInput& in) noexcept {
   SwitchoverVerdict v;
   v.threshold_bytes = bytes_in(in.bandwidth, in.downtime_limit_ms);
-  v.expected_downtime_ms = time_for(std::max(in.pending_bytes, in.pending_at_last_sync), in.bandwidth);
+  v.expected_downtime_ms =
+      time_for(std::max(in.pending_bytes, in.pending_at_last_sync), in.bandwidth);
   if (!in.just_synced) {
     if (in.pending_bytes == 0) v.action = SwitchoverAction::sync;
     return v;

@@ -9,17 +9,18 @@
 namespace tern {
 namespace {
 
-constexpr uint64_t kChunkBytes = 2u << 20;       // between two looks at cancel, rate and errors
-constexpr uint64_t kPartBytes = 64u << 20;       // a section is at most this long,
+constexpr uint64_t kChunkBytes = 2u << 20;           // between two looks at cancel, rate and errors
+constexpr uint64_t kPartBytes = 64u << 20;           // a section is at most this long,
 constexpr Nanoseconds kPartTime = Milliseconds(50);  // or this (QEMU's limit for one iteration)
 constexpr Nanoseconds kRatePeriod = Milliseconds(1000);
 constexpr Nanoseconds kIdleWait = Milliseconds(10);  // nothing to send, not yet allowed to switch
 constexpr uint64_t kFewBytes = 64 * kTargetPageBytes;
-constexpr size_t kRunsPerCommand = 2048;         // 32 KiB of payload, half of what be16 allows
+constexpr size_t kRunsPerCommand = 2048;  // 32 KiB of payload, half of what be16 allows
 
 }  // namespace
 
-Precopy::Precopy(SourceContext& context, SourceLink& link, const GuestMemory& memory, const PageOps& ops) noexcept
+Precopy::Precopy(SourceContext& context, SourceLink& link, const GuestMemory& memory,
+                 const PageOps& ops) noexcept
     : context_(context),
       link_(link),
       memory_(memory),
@@ -34,7 +35,8 @@ Result<void> Precopy::start_tracking() noexcept {
   DirtyTracker* tracker = context_.machine.tracker;
   if (tracker == nullptr) {
     if (context_.machine.vcpus->run_state() == RunState::running) {
-      return Error(ErrorCode::failed_precondition, "the guest runs and nothing tracks what it writes");
+      return Error(ErrorCode::failed_precondition,
+                   "the guest runs and nothing tracks what it writes");
     }
     return {};
   }
@@ -88,8 +90,8 @@ Result<void> Precopy::set_up() noexcept {
 
 Result<void> Precopy::send_holes() noexcept {
   if (link_.speaks(kFeatureZeroRun)) return send_hole_runs();
-  // To QEMU every page goes in the first pass, holes as zero records; nothing is read for that. All of them before
-  // the first dirty page: a zero record must never come after data of the same page.
+  // To QEMU every page goes in the first pass, holes as zero records; nothing is read for that. All
+  // of them before the first dirty page: a zero record must never come after data of the same page.
   StreamWriter& out = link_.out();
   for (size_t b = 0; b < memory_.count(); ++b) {
     std::string_view name = memory_.blocks()[b].idstr;
@@ -154,7 +156,8 @@ void Precopy::account() noexcept {
   offset_accounted_ = offset;
   Progress& p = context_.progress;
   p.transferred.set(offset);
-  (limited_ && context_.machine.vcpus->run_state() == RunState::running ? p.precopy_bytes : p.downtime_bytes)
+  (limited_ && context_.machine.vcpus->run_state() == RunState::running ? p.precopy_bytes
+                                                                        : p.downtime_bytes)
       .add(bytes);
   p.remaining.set(sender_.pending_bytes() + holes_.count() * kTargetPageBytes);
   p.tick();
@@ -174,8 +177,8 @@ Result<void> Precopy::sync() noexcept {
   p.dirty_sync_count.add(1);
   p.remaining.set(pending_at_sync_);
   if (now - last_rate_ > kRatePeriod) {
-    const auto ms = static_cast<uint64_t>(
-        std::chrono::duration_cast<Milliseconds>(now - last_rate_).count());
+    const auto ms =
+        static_cast<uint64_t>(std::chrono::duration_cast<Milliseconds>(now - last_rate_).count());
     p.dirty_pages_rate.set(period_dirty_pages_ * 1000 / ms);
     period_dirty_pages_ = 0;
     last_rate_ = now;
@@ -192,12 +195,14 @@ Result<void> Precopy::send_part() noexcept {
   while (sender_.pending_bytes() != 0) {
     const uint64_t rate = context_.live.max_bandwidth.load(std::memory_order_relaxed);
     // A hundredth of a second at a time when limited: short bursts, at least one page.
-    const uint64_t chunk = rate == 0 ? kChunkBytes : std::clamp<uint64_t>(rate / 100, 1, kChunkBytes);
+    const uint64_t chunk =
+        rate == 0 ? kChunkBytes : std::clamp<uint64_t>(rate / 100, 1, kChunkBytes);
     const Nanoseconds before = context_.clock.now();
     const uint64_t from = out.offset();
     const RamSender::Sent sent = TERN_TRY(sender_.send_dirty(chunk));
     TERN_TRY(out.flush());
-    bandwidth_.add(out.offset() - from, sent.pages, sent.normal_pages, context_.clock.now() - before);
+    bandwidth_.add(out.offset() - from, sent.pages, sent.normal_pages,
+                   context_.clock.now() - before);
     account();
     TERN_TRY(context_.check());
     TERN_TRY(wait_for_rate(out.offset() - from));
@@ -249,14 +254,16 @@ Result<void> Precopy::iterate() noexcept {
       context_.progress.set_expected_downtime(Milliseconds(verdict.expected_downtime_ms));
     }
     if (verdict.action == SwitchoverAction::switch_over) {
-      decision_ = {in.bandwidth, in.pending_bytes, verdict.threshold_bytes, verdict.expected_downtime_ms, 0};
+      decision_ = {in.bandwidth, in.pending_bytes, verdict.threshold_bytes,
+                   verdict.expected_downtime_ms, 0};
       context_.progress.set_decision(decision_);
       return {};
     }
     if (verdict.action == SwitchoverAction::sync) {
       // A guest that dirties a page now and then must not cause a sync per page.
       const Nanoseconds since = context_.clock.now() - last_sync_;
-      if (since < kIdleWait && pending_at_sync_ <= kFewBytes) context_.answers.sleep(kIdleWait - since);
+      if (since < kIdleWait && pending_at_sync_ <= kFewBytes)
+        context_.answers.sleep(kIdleWait - since);
       TERN_TRY(sync());
       just_synced = true;
       continue;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Precopy: sends RAM in passes while the guest runs, until little enough is left. It owns the tracker's start and stop
-// and the dirty bitmap; when to stop the guest is policy/switchover's word.
+// Precopy: sends RAM in passes while the guest runs, until little enough is left. It owns the
+// tracker's start and stop and the dirty bitmap; when to stop the guest is policy/switchover's
+// word.
 #pragma once
 
 #include "migration/policy/bandwidth.h"
@@ -19,7 +20,8 @@ inline constexpr uint32_t kRamSectionId = 1;
 /// One thread (mig/src/main).
 class Precopy {
  public:
-  Precopy(SourceContext& context, SourceLink& link, const GuestMemory& memory, const PageOps& ops) noexcept;
+  Precopy(SourceContext& context, SourceLink& link, const GuestMemory& memory,
+          const PageOps& ops) noexcept;
   /// Stops the tracker.
   ~Precopy();
 

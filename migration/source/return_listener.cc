@@ -5,13 +5,14 @@
 
 namespace tern {
 namespace {
-constexpr size_t kBufferBytes = 4096;    // messages are short
-constexpr size_t kMaxPongs = 64;         // we send a handful of values
+constexpr size_t kBufferBytes = 4096;  // messages are short
+constexpr size_t kMaxPongs = 64;       // we send a handful of values
 }  // namespace
 
 void ReturnListener::run(Channel& channel) noexcept {
-  // Nothing is owed to us while pages are being sent, so this read waits as long as a migration may last: the main
-  // thread bounds every answer it waits for, and ends this read by shutting the channel down.
+  // Nothing is owed to us while pages are being sent, so this read waits as long as a migration may
+  // last: the main thread bounds every answer it waits for, and ends this read by shutting the
+  // channel down.
   channel.set_read_deadline({"return path", std::chrono::hours(24 * 20)});
   StreamReader in(channel, kBufferBytes);
   for (;;) {
@@ -74,13 +75,15 @@ ReturnListener::Said ReturnListener::said() const noexcept {
   return said_;
 }
 
-Result<void> ReturnListener::wait(Deadline deadline, const std::function<bool(const Said&)>& done) noexcept {
+Result<void> ReturnListener::wait(Deadline deadline,
+                                  const std::function<bool(const Said&)>& done) noexcept {
   const auto until = std::chrono::steady_clock::now() + deadline.after;
   const MutexLock lock(mutex_);
   while (!done(said_)) {
     const auto left = until - std::chrono::steady_clock::now();
     if (left.count() <= 0) {
-      return Error(ErrorCode::timed_out, std::string(deadline.name) + ": nothing from the destination for " +
+      return Error(ErrorCode::timed_out, std::string(deadline.name) +
+                                             ": nothing from the destination for " +
                                              std::to_string(deadline.after.count()) + " ms");
     }
     changed_.wait_for(mutex_, left);

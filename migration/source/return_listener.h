@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ReturnListener: what the destination said so far. Its run() is the body of thread mig/src/return; the main thread
-// asks and waits. It knows the messages, not what follows from them.
+// ReturnListener: what the destination said so far. Its run() is the body of thread mig/src/return;
+// the main thread asks and waits. It knows the messages, not what follows from them.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,8 @@ namespace tern {
 /// Thread rules: run() on its own thread; everything else from any thread.
 class ReturnListener {
  public:
-  /// Reads until SHUT, an error, or until the channel is shut down. An error shuts the channel down, so that a
-  /// main thread blocked in a write wakes up.
+  /// Reads until SHUT, an error, or until the channel is shut down. An error shuts the channel
+  /// down, so that a main thread blocked in a write wakes up.
   void run(Channel& channel) noexcept TERN_EXCLUDES(mutex_);
 
   /// Wakes every wait: something outside (cancel, continue) changed.
@@ -36,7 +36,8 @@ class ReturnListener {
   };
   Said said() const noexcept TERN_EXCLUDES(mutex_);
 
-  /// Waits until `done(said)`; it is asked again after every message and poke. Errors: timed_out naming the deadline.
+  /// Waits until `done(said)`; it is asked again after every message and poke. Errors: timed_out
+  /// naming the deadline.
   Result<void> wait(Deadline deadline, const std::function<bool(const Said&)>& done) noexcept
       TERN_EXCLUDES(mutex_);
   /// Sleeps up to `time`, but wakes for messages and pokes.

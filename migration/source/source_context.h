@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the phases of one outgoing migration share: the machine, the frozen settings, the live ones, and the ways to tell
-// others what happens. No phase keeps it longer than the migration.
+// What the phases of one outgoing migration share: the machine, the frozen settings, the live ones,
+// and the ways to tell others what happens. No phase keeps it longer than the migration.
 #pragma once
 
 #include <atomic>
@@ -16,8 +16,8 @@
 
 namespace tern {
 
-/// Settings that may change while it runs. Written by any thread, read by mig/src/main; each alone is enough, so
-/// relaxed order.
+/// Settings that may change while it runs. Written by any thread, read by mig/src/main; each alone
+/// is enough, so relaxed order.
 struct LiveSettings {
   std::atomic<uint64_t> max_bandwidth{0};
   std::atomic<uint64_t> avail_switchover_bandwidth{0};
@@ -30,8 +30,8 @@ struct LiveSettings {
   }
 };
 
-/// The point of no return. Whoever comes first wins: a cancel before it ends the migration, a commit before the
-/// cancel makes it too late.
+/// The point of no return. Whoever comes first wins: a cancel before it ends the migration, a
+/// commit before the cancel makes it too late.
 class CommitPoint {
  public:
   /// false: a cancel was first.
@@ -45,8 +45,9 @@ class CommitPoint {
   Result<void> cancel(Session& session) noexcept TERN_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     if (committed_ && is_running(session.status())) {
-      return Error(ErrorCode::failed_precondition,
-                   "too late to cancel: the destination has been told to take over, its answer is awaited");
+      return Error(
+          ErrorCode::failed_precondition,
+          "too late to cancel: the destination has been told to take over, its answer is awaited");
     }
     TERN_TRY(session.post(Trigger::cancel));
     return {};
@@ -70,7 +71,9 @@ struct SourceContext {
   Clock& clock;
   LogSink& log;
 
-  Deadline deadline(const char* name, uint32_t ms) const noexcept { return {name, Milliseconds(ms)}; }
+  Deadline deadline(const char* name, uint32_t ms) const noexcept {
+    return {name, Milliseconds(ms)};
+  }
 
   /// Whether to go on: errors are cancelled, or what the destination said went wrong.
   Result<void> check() const noexcept {
@@ -79,7 +82,8 @@ struct SourceContext {
     }
     const auto said = answers.said();
     if (said.shut) {
-      return Error(ErrorCode::channel, "the destination gave up (SHUT " + std::to_string(*said.shut) + ")");
+      return Error(ErrorCode::channel,
+                   "the destination gave up (SHUT " + std::to_string(*said.shut) + ")");
     }
     if (said.error) return *said.error;
     return {};

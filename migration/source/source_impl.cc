@@ -15,10 +15,11 @@ PeerVersion choose_dialect(const Machine& machine, const Settings& settings) noe
 
 }  // namespace
 
-Result<std::unique_ptr<MigrationSource>> MigrationSource::create(const Machine& machine,
-                                                                 const Settings& settings) noexcept {
+Result<std::unique_ptr<MigrationSource>> MigrationSource::create(
+    const Machine& machine, const Settings& settings) noexcept {
   TERN_TRY(params::validate(settings));
-  if (machine.vcpus == nullptr) return Error(ErrorCode::invalid_argument, "Machine::vcpus is not set");
+  if (machine.vcpus == nullptr)
+    return Error(ErrorCode::invalid_argument, "Machine::vcpus is not set");
   if (machine.name.empty() || machine.name.size() > 255) {
     return Error(ErrorCode::invalid_argument, "the machine name must have 1 to 255 bytes");
   }
@@ -26,7 +27,8 @@ Result<std::unique_ptr<MigrationSource>> MigrationSource::create(const Machine& 
   return std::unique_ptr<MigrationSource>(new SourceImpl(machine, settings, memory));
 }
 
-SourceImpl::SourceImpl(const Machine& machine, const Settings& settings, GuestMemory memory) noexcept
+SourceImpl::SourceImpl(const Machine& machine, const Settings& settings,
+                       GuestMemory memory) noexcept
     : machine_(machine),
       settings_(settings),
       dialect_(choose_dialect(machine, settings)),
@@ -35,7 +37,7 @@ SourceImpl::SourceImpl(const Machine& machine, const Settings& settings, GuestMe
       log_(machine.log != nullptr ? *machine.log : null_log()),
       session_(Side::source, machine.events, dialect_),
       progress_(clock_),
-      context_{machine_, settings_, dialect_, live_,           session_, progress_,
+      context_{machine_, settings_, dialect_,        live_,  session_, progress_,
                answers_, commit_,   continue_asked_, clock_, log_} {
   live_.store(settings);
 }
@@ -52,7 +54,8 @@ Result<void> SourceImpl::start(const Address& address) noexcept {
 
 Result<void> SourceImpl::start_with(std::unique_ptr<Connector> connector) noexcept {
   if (main_thread_.joinable()) {
-    return Error(ErrorCode::failed_precondition, "this migration was started before; create another");
+    return Error(ErrorCode::failed_precondition,
+                 "this migration was started before; create another");
   }
   progress_.begin();
   progress_.set_choice(Progress::Choice::transport, connector->describe());
@@ -98,7 +101,8 @@ Result<void> SourceImpl::connect() noexcept {
     const MutexLock lock(mutex_);
     connector = connector_.get();
   }
-  auto channel = TERN_TRY(connector->connect({"x-connect-timeout", Milliseconds(settings_.connect_timeout)}));
+  auto channel =
+      TERN_TRY(connector->connect({"x-connect-timeout", Milliseconds(settings_.connect_timeout)}));
   {
     const MutexLock lock(mutex_);
     channel_ = channel.get();
@@ -120,7 +124,8 @@ void SourceImpl::start_tracker_service() noexcept {
     name_this_thread(settings_.thread_prefix, "mig/src/fault");
     const auto served = machine_.tracker->run_service(stop);
     if (!served) {
-      // Writers may hang on unserved faults: end the migration, which stops tracking and frees them.
+      // Writers may hang on unserved faults: end the migration, which stops tracking and frees
+      // them.
       session_.record(served.error());
       log_.log(LogLevel::error, "dirty tracker: " + served.error().message());
       wake();
@@ -191,7 +196,8 @@ void SourceImpl::finish(Result<void> result) noexcept {
 Result<void> SourceImpl::continue_from(Status paused_at) noexcept {
   const Status now = session_.visible_status();
   if (now != paused_at) {
-    return Error(ErrorCode::failed_precondition, "Migration not in expected state: " + std::string(to_string(now)));
+    return Error(ErrorCode::failed_precondition,
+                 "Migration not in expected state: " + std::string(to_string(now)));
   }
   if (paused_at == Status::pre_switchover) {
     continue_asked_.store(true);

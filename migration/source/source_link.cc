@@ -24,8 +24,9 @@ SourceLink::SourceLink(std::unique_ptr<Channel> channel, SourceContext& context)
 
 Result<void> SourceLink::send_opening() noexcept {
   if (has_return_path_ && !channel_->bidirectional()) {
-    return Error(ErrorCode::unsupported, "capability return-path needs a connection that works both ways, " +
-                                             channel_->describe() + " does not: switch return-path off");
+    return Error(ErrorCode::unsupported,
+                 "capability return-path needs a connection that works both ways, " +
+                     channel_->describe() + " does not: switch return-path off");
   }
   Configuration configuration;
   configuration.machine = context_.machine.name;
@@ -42,14 +43,16 @@ Result<void> SourceLink::send_opening() noexcept {
 
 Result<void> SourceLink::agree_on_dialect() noexcept {
   if (!has_return_path_ || context_.dialect != PeerVersion::tern) {
-    context_.progress.set_choice(Progress::Choice::peer, context_.dialect == PeerVersion::tern
-                                                             ? "unknown"
-                                                             : std::string(to_string(context_.dialect)));
+    context_.progress.set_choice(Progress::Choice::peer,
+                                 context_.dialect == PeerVersion::tern
+                                     ? "unknown"
+                                     : std::string(to_string(context_.dialect)));
     return {};
   }
   // A tern destination says hello before it answers this ping, any QEMU only answers it.
   TERN_TRY(context_.answers.wait(
-      context_.deadline("x-handshake-timeout", context_.settings.handshake_timeout), [&](const auto& said) {
+      context_.deadline("x-handshake-timeout", context_.settings.handshake_timeout),
+      [&](const auto& said) {
         return said.pongs.contains(kTernPing) || said.error || said.shut ||
                context_.session.status() == Status::cancelling;
       }));
@@ -58,12 +61,14 @@ Result<void> SourceLink::agree_on_dialect() noexcept {
   if (!said.hello) {
     context_.progress.set_choice(Progress::Choice::peer, "qemu");
     context_.log.log(LogLevel::info,
-                     "the destination is not tern: sending what every QEMU since 7.2 reads (x-peer-version names one)");
+                     "the destination is not tern: sending what every QEMU since 7.2 reads "
+                     "(x-peer-version names one)");
     return {};
   }
   if (said.hello->oldest > kTernProtocol) {
     return Error(ErrorCode::peer_protocol, "the destination (tern " + said.hello->version +
-                                               ") no longer speaks protocol " + std::to_string(kTernProtocol));
+                                               ") no longer speaks protocol " +
+                                               std::to_string(kTernProtocol));
   }
   dialect_.protocol = std::min(said.hello->newest, kTernProtocol);
   dialect_.features = said.hello->features & kTernFeatures;

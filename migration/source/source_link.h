@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SourceLink: the connection of a source once it stands, and the first words on it. After greet() it is known whom we
-// talk to.
+// SourceLink: the connection of a source once it stands, and the first words on it. After greet()
+// it is known whom we talk to.
 #pragma once
 
 #include <memory>
@@ -30,7 +30,8 @@ class SourceLink {
   Result<void> agree_on_dialect() noexcept;
   bool speaks(uint32_t feature) const noexcept { return (dialect_.features & feature) != 0; }
 
-  /// In tern's dialect: a ping every quarter of the stall timeout, and an error when no answer came for all of it.
+  /// In tern's dialect: a ping every quarter of the stall timeout, and an error when no answer came
+  /// for all of it.
   Result<void> keep_alive() noexcept;
 
  private:

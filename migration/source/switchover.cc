@@ -56,19 +56,22 @@ Result<void> Switchover::undo() noexcept {
 
 Result<void> Switchover::stop_guest() noexcept {
   mark_ = context_.clock.now();
-  guard_.emplace(TERN_TRY(VcpuPauseGuard::pause(*context_.machine.vcpus).context("stopping the guest")));
+  guard_.emplace(
+      TERN_TRY(VcpuPauseGuard::pause(*context_.machine.vcpus).context("stopping the guest")));
   phase(&DowntimePhases::stop_vcpus);
   return {};
 }
 
 Result<void> Switchover::wait_for_continue() noexcept {
   TERN_TRY(context_.session.post(Trigger::paused_before_switchover));
-  // The operator may take hours; the peer may not. In tern's dialect pings tell whether it is there.
+  // The operator may take hours; the peer may not. In tern's dialect pings tell whether it is
+  // there.
   while (!context_.continue_asked.load()) {
     TERN_TRY(context_.check());
     TERN_TRY(link_.keep_alive());
     if (link_.channel().peer_closed()) {
-      return Error(ErrorCode::channel, "the destination closed the connection during pre-switchover");
+      return Error(ErrorCode::channel,
+                   "the destination closed the connection during pre-switchover");
     }
     context_.answers.sleep(Milliseconds(100));
   }
@@ -81,7 +84,8 @@ Result<void> Switchover::send_devices() noexcept {
   VmDescriptionWriter description;
   uint32_t section_id = kRamSectionId + 1;
   GlobalState globalstate(guard_->before());
-  std::vector<DeviceSection*> sections(context_.machine.devices.begin(), context_.machine.devices.end());
+  std::vector<DeviceSection*> sections(context_.machine.devices.begin(),
+                                       context_.machine.devices.end());
   sections.push_back(&globalstate);
   for (DeviceSection* device : sections) {
     const SectionId& id = device->id();
@@ -90,7 +94,8 @@ Result<void> Switchover::send_devices() noexcept {
     if (body.size() > kMaxDeviceBody) {
       return Error(ErrorCode::device, "device '" + id.idstr + "' saved more than 64 MiB");
     }
-    TERN_TRY(write_section_header(out, kItemSectionFull, {section_id, id.idstr, id.instance_id, id.version_id}));
+    TERN_TRY(write_section_header(out, kItemSectionFull,
+                                  {section_id, id.idstr, id.instance_id, id.version_id}));
     TERN_TRY(out.put(body.bytes()));
     TERN_TRY(write_footer(out, section_id));
     description.add(id, body);
@@ -118,13 +123,14 @@ Result<void> Switchover::commit() noexcept {
   return {};
 }
 
-// tern to tern: the destination loads everything and says so; only the go makes it run. Until the go has left, a failure
-// is certain to leave the guest here; after it, only SHUT tells.
+// tern to tern: the destination loads everything and says so; only the go makes it run. Until the
+// go has left, a failure is certain to leave the guest here; after it, only SHUT tells.
 Result<void> Switchover::hand_over_to_tern() noexcept {
   TERN_TRY(put_end_of_stream());
   TERN_TRY(context_.answers.wait(
       context_.deadline("x-final-timeout", context_.settings.final_timeout), [&](const auto& said) {
-        return said.loaded || said.shut || said.error || context_.session.status() == Status::cancelling;
+        return said.loaded || said.shut || said.error ||
+               context_.session.status() == Status::cancelling;
       }));
   TERN_TRY(commit());
   StreamWriter& out = link_.out();
@@ -158,14 +164,14 @@ Result<void> Switchover::hand_over_to_qemu() noexcept {
 }
 
 Result<void> Switchover::await_shut() noexcept {
-  const Result<void> answered = context_.answers.wait(
-      context_.deadline("x-final-timeout", context_.settings.final_timeout),
-      [](const auto& said) { return said.shut || said.error; });
+  const Result<void> answered =
+      context_.answers.wait(context_.deadline("x-final-timeout", context_.settings.final_timeout),
+                            [](const auto& said) { return said.shut || said.error; });
   const auto said = context_.answers.said();
   if (said.shut) {
     if (*said.shut == 0) return {};
-    return Error(ErrorCode::device, "the destination could not take the guest (SHUT " + std::to_string(*said.shut) +
-                                        "); its own message says why");
+    return Error(ErrorCode::device, "the destination could not take the guest (SHUT " +
+                                        std::to_string(*said.shut) + "); its own message says why");
   }
   return unknown(said.error ? *said.error : answered.error());
 }
@@ -175,9 +181,11 @@ Error Switchover::unknown(const Error& cause) noexcept {
   guard_.reset();
   context_.progress.set_ending(Ending::unknown);
   return Error(ErrorCode::outcome_unknown,
-               "outcome unknown: the connection was lost after the destination may have started the guest (" +
+               "outcome unknown: the connection was lost after the destination may have started "
+               "the guest (" +
                    cause.message() +
-                   "). The guest is stopped and complete here; make sure that it does not run at the destination, "
+                   "). The guest is stopped and complete here; make sure that it does not run at "
+                   "the destination, "
                    "then 'cont' revives it here");
 }
 

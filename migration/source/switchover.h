@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Switchover: from the moment the guest is stopped to the moment it is known whose it is. It owns the pause guard and the
-// point of no return, and accounts the downtime by phase.
+// Switchover: from the moment the guest is stopped to the moment it is known whose it is. It owns
+// the pause guard and the point of no return, and accounts the downtime by phase.
 #pragma once
 
 #include <optional>
@@ -17,8 +17,8 @@ class Switchover {
   Switchover(SourceContext& context, SourceLink& link, Precopy& precopy) noexcept
       : context_(context), link_(link), precopy_(precopy) {}
 
-  /// Stops the guest and hands it over. After success the guest is the destination's. After an error either undo()
-  /// gives it back, or the error is outcome_unknown and it stays stopped.
+  /// Stops the guest and hands it over. After success the guest is the destination's. After an
+  /// error either undo() gives it back, or the error is outcome_unknown and it stays stopped.
   Result<void> run() noexcept;
 
   const DowntimePhases& phases() const noexcept { return phases_; }

@@ -32,8 +32,8 @@ Result<Status> Session::post(Trigger trigger) noexcept {
     if (!next) {
       return Error(ErrorCode::failed_precondition, "event '" + std::string(to_string(trigger)) +
                                                        "' is not possible in state '" +
-                                                       std::string(to_string(status_)) + "' of the " +
-                                                       std::string(to_string(side_)));
+                                                       std::string(to_string(status_)) +
+                                                       "' of the " + std::string(to_string(side_)));
     }
     now = *next;
     const bool moved = now != status_;
@@ -81,7 +81,8 @@ void Session::enqueue(const Event& event) noexcept {
 }
 
 void Session::deliver() noexcept {
-  // One thread at a time takes the queue and delivers without the lock; whoever comes meanwhile only queues.
+  // One thread at a time takes the queue and delivers without the lock; whoever comes meanwhile
+  // only queues.
   for (;;) {
     std::vector<Event> batch;
     {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Session: the status of one migration on one side, the only place it changes, and the order in which the embedder
-// hears of it. It knows the table, not the work.
+// Session: the status of one migration on one side, the only place it changes, and the order in
+// which the embedder hears of it. It knows the table, not the work.
 #pragma once
 
 #include <optional>
@@ -16,9 +16,9 @@
 
 namespace tern {
 
-/// Thread rules: every function from any thread. Events are delivered one at a time, in order, without the lock
-/// that guards the status, so a sink may call stats(); delivery happens on the thread that posted, or on the one
-/// that is delivering at the moment.
+/// Thread rules: every function from any thread. Events are delivered one at a time, in order,
+/// without the lock that guards the status, so a sink may call stats(); delivery happens on the
+/// thread that posted, or on the one that is delivering at the moment.
 class Session {
  public:
   /// `sink` may be nullptr. `dialect` decides which of the newer states are told.
@@ -40,7 +40,8 @@ class Session {
   std::optional<Error> first_error() const noexcept TERN_EXCLUDES(mutex_);
   uint64_t later_errors() const noexcept TERN_EXCLUDES(mutex_);
 
-  /// Blocks until the machine is in an end state (none, completed, failed, cancelled) that was reached by a post.
+  /// Blocks until the machine is in an end state (none, completed, failed, cancelled) that was
+  /// reached by a post.
   void wait_ended() noexcept TERN_EXCLUDES(mutex_);
   /// Blocks while the status is `status`; returns the new one.
   Status wait_while(Status status) noexcept TERN_EXCLUDES(mutex_);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The migration state machine as one table. Everything that moves a migration from one status to another is a row
-// here; docs/reference/states.md is printed from it. It knows nothing of threads, links or guests.
+// The migration state machine as one table. Everything that moves a migration from one status to
+// another is a row here; docs/reference/states.md is printed from it. It knows nothing of threads,
+// links or guests.
 //
-// The rows are the union of what QEMU 7.2 to 11.1 do. COLO, wait-unplug and the postcopy states have their rows
-// although other engines use them: a management layer reads one list of states.
+// The rows are the union of what QEMU 7.2 to 11.1 do. COLO, wait-unplug and the postcopy states
+// have their rows although other engines use them: a management layer reads one list of states.
 #pragma once
 
 #include <array>
@@ -21,24 +22,24 @@ enum class Side { source, destination };
 
 /// What happened. One word for each thing that can move the machine.
 enum class Trigger {
-  start,             // migrate was accepted / listening began
-  connected,         // the connection stands and the setup sections are sent / the stream begins
-  unplug_wanted,     // a device must be unplugged by the guest first
-  unplugged,         // it was
+  start,          // migrate was accepted / listening began
+  connected,      // the connection stands and the setup sections are sent / the stream begins
+  unplug_wanted,  // a device must be unplugged by the guest first
+  unplugged,      // it was
   paused_before_switchover,  // the guest stands still, waiting for migrate-continue
-  switchover,        // the guest stands still, device state is being saved
-  finished,          // the destination confirmed / the guest is loaded and owned here
-  postcopy_package,  // the device package was sent / its loading began
-  postcopy_begun,    // the guest runs (or may run) at the destination, pages follow
-  link_lost,         // the connection broke where postcopy can wait for another
-  resume,            // migrate resume=true / a recovery connection is accepted
-  reconnected,       // the recovery connection stands
-  resumed,           // both sides agreed to go on
-  colo_begun,        // the first checkpoint
-  cancel,            // somebody asked to give up
-  error,             // something failed
-  cleaned_up,        // all threads ended their work, the guest is given back
-  listen_failed,     // binding the address failed: as if nothing had been asked
+  switchover,                // the guest stands still, device state is being saved
+  finished,                  // the destination confirmed / the guest is loaded and owned here
+  postcopy_package,          // the device package was sent / its loading began
+  postcopy_begun,            // the guest runs (or may run) at the destination, pages follow
+  link_lost,                 // the connection broke where postcopy can wait for another
+  resume,                    // migrate resume=true / a recovery connection is accepted
+  reconnected,               // the recovery connection stands
+  resumed,                   // both sides agreed to go on
+  colo_begun,                // the first checkpoint
+  cancel,                    // somebody asked to give up
+  error,                     // something failed
+  cleaned_up,                // all threads ended their work, the guest is given back
+  listen_failed,             // binding the address failed: as if nothing had been asked
 };
 inline constexpr int kTriggerCount = 18;
 
@@ -88,7 +89,8 @@ inline constexpr auto kTransitionRows = std::to_array<Transition>({
     {S, pre_switchover, T::error, failing, "the link broke; the guest runs on"},
 
     {S, device, T::finished, completed, "the destination confirmed: the guest is its own"},
-    {S, device, T::postcopy_begun, postcopy_active, "postcopy as in QEMU 10.0, or without return path"},
+    {S, device, T::postcopy_begun, postcopy_active,
+     "postcopy as in QEMU 10.0, or without return path"},
     {S, device, T::postcopy_package, postcopy_device, "the device package is on its way"},
     {S, device, T::colo_begun, colo, "the checkpoint loop begins"},
     {S, device, T::cancel, cancelling, "given up before the destination was told to start"},
@@ -101,7 +103,8 @@ inline constexpr auto kTransitionRows = std::to_array<Transition>({
     {S, postcopy_active, T::link_lost, postcopy_paused, "the link broke: both halves wait"},
     {S, postcopy_active, T::error, failing, "the destination said that it failed"},
 
-    {S, postcopy_paused, T::resume, postcopy_recover_setup, "migrate resume=true: connecting again"},
+    {S, postcopy_paused, T::resume, postcopy_recover_setup,
+     "migrate resume=true: connecting again"},
 
     {S, postcopy_recover_setup, T::reconnected, postcopy_recover, "connected: comparing bitmaps"},
     {S, postcopy_recover_setup, T::link_lost, postcopy_paused, "could not connect"},
@@ -120,7 +123,8 @@ inline constexpr auto kTransitionRows = std::to_array<Transition>({
     {S, cancelling, T::cleaned_up, cancelled, "the guest does what it did before"},
     {S, failing, T::cancel, failing, "it is ending already"},
     {S, failing, T::error, failing, "only the first error counts"},
-    {S, failing, T::cleaned_up, failed, "the guest does what it did before, or the outcome is unknown"},
+    {S, failing, T::cleaned_up, failed,
+     "the guest does what it did before, or the outcome is unknown"},
 
     // ---- destination
     {D, none, T::start, setup, "listening"},
@@ -138,7 +142,8 @@ inline constexpr auto kTransitionRows = std::to_array<Transition>({
     {D, active, T::error, failed, "the stream cannot be loaded, or ended early"},
 
     {D, postcopy_device, T::postcopy_begun, postcopy_active, "RUN: the guest is here"},
-    {D, postcopy_device, T::error, failed, "the package cannot be loaded; the guest stays with the source"},
+    {D, postcopy_device, T::error, failed,
+     "the package cannot be loaded; the guest stays with the source"},
 
     {D, postcopy_active, T::finished, completed, "every page arrived"},
     {D, postcopy_active, T::link_lost, postcopy_paused, "the link broke: both halves wait"},
@@ -181,8 +186,8 @@ constexpr bool all_reachable(Side side, std::initializer_list<Status> absent) {
 }
 static_assert(rows_are_unique(), "one answer for each side, state and trigger");
 static_assert(all_reachable(S, {}), "every state of the source can be reached");
-static_assert(all_reachable(D, {wait_unplug, pre_switchover, device, postcopy_recover_setup, cancelling, cancelled,
-                                failing}),
+static_assert(all_reachable(D, {wait_unplug, pre_switchover, device, postcopy_recover_setup,
+                                cancelling, cancelled, failing}),
               "every state of the destination can be reached");
 }  // namespace detail
 

@@ -51,8 +51,8 @@ Result<void> read_subsection(StreamReader& in, Configuration& c) noexcept {
   const std::string name = TERN_TRY(in.counted_string("configuration subsection name"));
   const uint32_t version = TERN_TRY(in.be32("configuration subsection version"));
   if (version != 1) {
-    return in.malformed("configuration subsection '" + name + "' has version " + std::to_string(version) +
-                        ", 1 is known");
+    return in.malformed("configuration subsection '" + name + "' has version " +
+                        std::to_string(version) + ", 1 is known");
   }
   if (name == "configuration/target-page-bits") {
     c.page_bits = TERN_TRY(in.be32("target page bits"));
@@ -130,12 +130,13 @@ Result<Configuration> read_configuration(StreamReader& in) noexcept {
   Configuration c;
   const uint32_t length = TERN_TRY(in.be32("machine name length"));
   if (length == 0 || length > 255) {
-    return in.malformed("machine name of " + std::to_string(length) + " bytes, 1 to 255 are possible");
+    return in.malformed("machine name of " + std::to_string(length) +
+                        " bytes, 1 to 255 are possible");
   }
   c.machine.resize(length);
   TERN_TRY(in.read(std::as_writable_bytes(std::span(c.machine)), "machine name"));
-  // The end of the configuration shows only by the next byte not being a subsection. Repeats are legal, but not for
-  // ever: three kinds exist.
+  // The end of the configuration shows only by the next byte not being a subsection. Repeats are
+  // legal, but not for ever: three kinds exist.
   for (int i = 0; i < 16; ++i) {
     if (TERN_TRY(in.peek_u8("item after the configuration")) != kItemSubsection) return c;
     TERN_TRY(in.u8("subsection"));
@@ -144,7 +145,8 @@ Result<Configuration> read_configuration(StreamReader& in) noexcept {
   return in.malformed("more than 16 configuration subsections");
 }
 
-Result<void> write_section_header(StreamWriter& out, uint8_t item, const SectionHeader& h) noexcept {
+Result<void> write_section_header(StreamWriter& out, uint8_t item,
+                                  const SectionHeader& h) noexcept {
   TERN_TRY(out.put_u8(item));
   TERN_TRY(out.put_be32(h.section_id));
   TERN_TRY(out.put_counted_string(h.idstr));
@@ -179,13 +181,14 @@ Result<void> read_footer(StreamReader& in, uint32_t section_id, std::string_view
   }
   const uint32_t id = TERN_TRY(in.be32("section footer"));
   if (id != section_id) {
-    return in.malformed("footer of section " + std::to_string(id) + " after section '" + std::string(idstr) + "' (" +
-                        std::to_string(section_id) + ")");
+    return in.malformed("footer of section " + std::to_string(id) + " after section '" +
+                        std::string(idstr) + "' (" + std::to_string(section_id) + ")");
   }
   return {};
 }
 
-Result<void> write_command(StreamWriter& out, Command command, std::span<const std::byte> payload) noexcept {
+Result<void> write_command(StreamWriter& out, Command command,
+                           std::span<const std::byte> payload) noexcept {
   TERN_TRY(out.put_u8(kItemCommand));
   TERN_TRY(out.put_be16(static_cast<uint16_t>(command)));
   TERN_TRY(out.put_be16(static_cast<uint16_t>(payload.size())));
@@ -198,13 +201,16 @@ Result<CommandHeader> read_command_header(StreamReader& in) noexcept {
   const CommandRow* row = find_command(h.command);
   if (row == nullptr) {
     const bool ours = (h.command & 0x7f00) == 0x5400;
-    if (!ours || (h.command & kMandatoryBit) != 0) return in.malformed("unknown " + command_name(h.command));
+    if (!ours || (h.command & kMandatoryBit) != 0)
+      return in.malformed("unknown " + command_name(h.command));
   }
   h.length = TERN_TRY(in.be16("command length"));
   if (row == nullptr) return h;
-  const bool fits = row->length < 0 ? h.length > 0 : (h.length == row->length || h.length == row->other_length);
+  const bool fits =
+      row->length < 0 ? h.length > 0 : (h.length == row->length || h.length == row->other_length);
   if (!fits) {
-    return in.malformed("command " + std::string(row->name) + " with " + std::to_string(h.length) + " bytes");
+    return in.malformed("command " + std::string(row->name) + " with " + std::to_string(h.length) +
+                        " bytes");
   }
   return h;
 }
@@ -223,7 +229,8 @@ Result<TernDialect> read_tern_dialect(StreamReader& in) noexcept {
   if (dialect.protocol == 0 || dialect.protocol > kTernProtocol) {
     return in.malformed("tern dialect " + std::to_string(dialect.protocol) + " is not known here");
   }
-  if ((dialect.features & ~kTernFeatures) != 0) return in.malformed("unknown features of tern's dialect");
+  if ((dialect.features & ~kTernFeatures) != 0)
+    return in.malformed("unknown features of tern's dialect");
   return dialect;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The frame of the main migration stream, both directions: header, configuration, section headers, footers, commands.
-// Bodies of sections are elsewhere (ram/wire, device sections).
+// The frame of the main migration stream, both directions: header, configuration, section headers,
+// footers, commands. Bodies of sections are elsewhere (ram/wire, device sections).
 //
 //   stream      = "QEVM" be32 3  [07 configuration]  item*  00  [06 be32 n JSON]
 //   item        = 01|04 be32 section_id cstr idstr be32 instance_id be32 version_id  body  7e be32 section_id
@@ -11,12 +11,14 @@
 //
 // Spoken by QEMU 2.4 to 11.1 like this. There is no length and no checksum but the footer.
 //
-// tern's dialect. A tern source with a return path sends PING 'TERN' (0x5445524e) after PING 1; every QEMU answers it
-// like any ping, a tern destination sends TERN_HELLO before that PONG. From then on, and only then, commands and
-// return-path messages with the numbers below may be used. Bit 15 of a number says that a receiver which does not know
-// it must refuse the migration; without it the message is skipped. That is how version N talks to N-1.
+// tern's dialect. A tern source with a return path sends PING 'TERN' (0x5445524e) after PING 1;
+// every QEMU answers it like any ping, a tern destination sends TERN_HELLO before that PONG. From
+// then on, and only then, commands and return-path messages with the numbers below may be used. Bit
+// 15 of a number says that a receiver which does not know it must refuse the migration; without it
+// the message is skipped. That is how version N talks to N-1.
 //
-// Limits: names 255 bytes, command payload 65535 by its field, less by the table; at most 64 capabilities.
+// Limits: names 255 bytes, command payload 65535 by its field, less by the table; at most 64
+// capabilities.
 #pragma once
 
 #include <cstdint>
@@ -59,17 +61,20 @@ enum class Command : uint16_t {
   recv_bitmap = 10,
   switchover_start = 11,
   // tern's dialect
-  tern_zero_run = 0x5402,  // cstr block, (be64 start, be64 length)+: never touched on the source, zero them
-  tern_dialect = 0xd401,   // be16 protocol, be32 features: the source's choice; from here on the dialect is spoken
-  tern_go = 0xd403,        // nothing: start the guest
+  tern_zero_run =
+      0x5402,  // cstr block, (be64 start, be64 length)+: never touched on the source, zero them
+  tern_dialect = 0xd401,  // be16 protocol, be32 features: the source's choice; from here on the
+                          // dialect is spoken
+  tern_go = 0xd403,       // nothing: start the guest
 };
 inline constexpr uint16_t kMandatoryBit = 0x8000;
 
 /// "ping"; for unknown numbers "command 0x…".
 std::string command_name(uint16_t command) noexcept;
 
-inline constexpr uint32_t kTernPing = 0x5445524e;      // "TERN"
-inline constexpr uint32_t kKeepAlivePing = 0x5445524b; // "TERK": liveness while nothing else is sent
+inline constexpr uint32_t kTernPing = 0x5445524e;  // "TERN"
+inline constexpr uint32_t kKeepAlivePing =
+    0x5445524b;  // "TERK": liveness while nothing else is sent
 inline constexpr uint16_t kTernProtocol = 1;
 inline constexpr uint32_t kFeatureZeroRun = 1u << 0;
 inline constexpr uint32_t kFeatureGo = 1u << 1;
@@ -103,16 +108,18 @@ Result<void> write_configuration(StreamWriter& out, const Configuration& configu
 Result<Configuration> read_configuration(StreamReader& in) noexcept;
 
 /// `item` is kItemSectionStart or kItemSectionFull.
-Result<void> write_section_header(StreamWriter& out, uint8_t item, const SectionHeader& header) noexcept;
+Result<void> write_section_header(StreamWriter& out, uint8_t item,
+                                  const SectionHeader& header) noexcept;
 /// After the item byte.
 Result<SectionHeader> read_section_header(StreamReader& in) noexcept;
 Result<void> write_section_part(StreamWriter& out, uint8_t item, uint32_t section_id) noexcept;
 Result<void> write_footer(StreamWriter& out, uint32_t section_id) noexcept;
 Result<void> read_footer(StreamReader& in, uint32_t section_id, std::string_view idstr) noexcept;
 
-Result<void> write_command(StreamWriter& out, Command command, std::span<const std::byte> payload) noexcept;
-/// After the item byte 08. Checks the number and the length against the table; the payload is still to be read.
-/// An unknown optional command (tern's range, bit 15 clear) is returned as it is.
+Result<void> write_command(StreamWriter& out, Command command,
+                           std::span<const std::byte> payload) noexcept;
+/// After the item byte 08. Checks the number and the length against the table; the payload is still
+/// to be read. An unknown optional command (tern's range, bit 15 clear) is returned as it is.
 Result<CommandHeader> read_command_header(StreamReader& in) noexcept;
 /// Whether the number is one of Command.
 bool is_known_command(uint16_t command) noexcept;

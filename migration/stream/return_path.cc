@@ -64,8 +64,8 @@ Result<ReturnMessage> read_return_message(StreamReader& in) noexcept {
   if (row == nullptr) {
     if (length > kMaxPayload) return in.malformed("return path message of more than 512 bytes");
   } else if (length < row->min || length > row->max) {
-    return in.malformed("return path message " + std::string(row->name) + " with " + std::to_string(length) +
-                        " bytes");
+    return in.malformed("return path message " + std::string(row->name) + " with " +
+                        std::to_string(length) + " bytes");
   }
   m.payload.resize(length);
   TERN_TRY(in.read(m.payload, "return path message"));

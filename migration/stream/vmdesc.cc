@@ -23,7 +23,8 @@ Json describe_fields(const std::vector<FieldDescription>& fields) noexcept {
     const FieldDescription& f = fields[i];
     Json j{{"name", f.name}, {"type", f.type}, {"size", f.size}};
     if (f.array_len > 1) j["array_len"] = f.array_len;
-    // Structs of one name are an array whose elements may differ in size: one entry each, with index.
+    // Structs of one name are an array whose elements may differ in size: one entry each, with
+    // index.
     const bool follows = i > 0 && fields[i - 1].name == f.name;
     const bool leads = i + 1 < fields.size() && fields[i + 1].name == f.name;
     if (follows || leads) {
@@ -38,11 +39,13 @@ Json describe_fields(const std::vector<FieldDescription>& fields) noexcept {
 }
 
 Json describe(const StructDescription& s) noexcept {
-  return Json{{"vmsd_name", s.vmsd_name}, {"version", s.version}, {"fields", describe_fields(s.fields)}};
+  return Json{
+      {"vmsd_name", s.vmsd_name}, {"version", s.version}, {"fields", describe_fields(s.fields)}};
 }
 
-// analyze-migration.py looks for the last NUL byte of the file and takes the first '{' after it. The be32 length before
-// the JSON holds NUL bytes; if one of its bytes after the last NUL is 0x7b, the script starts there and fails.
+// analyze-migration.py looks for the last NUL byte of the file and takes the first '{' after it.
+// The be32 length before the JSON holds NUL bytes; if one of its bytes after the last NUL is 0x7b,
+// the script starts there and fails.
 bool misleads_analyzer(uint32_t length) noexcept {
   std::byte b[4];
   store_be(b, length);
@@ -132,7 +135,8 @@ class LengthReader final : public nlohmann::json_sax<nlohmann::json> {
     if (f.kind == Kind::fields || f.kind == Kind::subsections) return add(f.bytes);
     return true;
   }
-  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) override {
+  bool parse_error(size_t position, const std::string&,
+                   const nlohmann::detail::exception&) override {
     if (!refused_) why = "JSON error at byte " + std::to_string(position);
     return false;
   }
@@ -159,7 +163,8 @@ class LengthReader final : public nlohmann::json_sax<nlohmann::json> {
     return false;
   }
   bool add(uint64_t bytes) {
-    if (stack_.empty() || __builtin_add_overflow(stack_.back().bytes, bytes, &stack_.back().bytes)) {
+    if (stack_.empty() ||
+        __builtin_add_overflow(stack_.back().bytes, bytes, &stack_.back().bytes)) {
       return refuse("size overflow");
     }
     return true;
@@ -200,7 +205,8 @@ void VmDescriptionWriter::add(const SectionId& id, const DeviceWriter& body) noe
 }
 
 std::string VmDescriptionWriter::finish(uint32_t page_bytes) const noexcept {
-  std::string text = "{\"page_size\": " + std::to_string(page_bytes) + ", \"devices\": [" + devices_ + "]}";
+  std::string text =
+      "{\"page_size\": " + std::to_string(page_bytes) + ", \"devices\": [" + devices_ + "]}";
   while (misleads_analyzer(static_cast<uint32_t>(text.size()))) text += ' ';
   return text;
 }
@@ -210,17 +216,20 @@ Result<BodyLengths> parse_vmdesc(std::string_view json) noexcept {
   if (!nlohmann::json::sax_parse(json.begin(), json.end(), &reader)) {
     return Error(ErrorCode::peer_protocol, "vmdescription: " + reader.why);
   }
-  if (!reader.saw_devices) return Error(ErrorCode::peer_protocol, "vmdescription: no devices array");
+  if (!reader.saw_devices)
+    return Error(ErrorCode::peer_protocol, "vmdescription: no devices array");
   return std::move(reader.lengths);
 }
 
 Result<std::vector<TailSection>> cut_tail(std::span<const std::byte> all, uint64_t start_offset,
-                                          const BodyLengths& lengths, bool footers, uint64_t& work_left) noexcept {
+                                          const BodyLengths& lengths, bool footers,
+                                          uint64_t& work_left) noexcept {
   std::vector<TailSection> sections;
   const size_t end = all.size();
   size_t at = 0;
   const auto bad = [&](const std::string& why) {
-    return Error(ErrorCode::peer_protocol, "at offset " + std::to_string(start_offset + at) + ": " + why);
+    return Error(ErrorCode::peer_protocol,
+                 "at offset " + std::to_string(start_offset + at) + ": " + why);
   };
   while (at < end) {
     if (work_left == 0) return bad("too many items");
@@ -234,7 +243,8 @@ Result<std::vector<TailSection>> cut_tail(std::span<const std::byte> all, uint64
       at += 5 + length;
       continue;
     }
-    if (item != kItemSectionFull) return bad("device section expected, found item " + std::to_string(item));
+    if (item != kItemSectionFull)
+      return bad("device section expected, found item " + std::to_string(item));
     if (left < 6) return bad("device section cut short");
     TailSection s;
     s.section_id = load_be<uint32_t>(all.data() + at + 1);
@@ -254,7 +264,8 @@ Result<std::vector<TailSection>> cut_tail(std::span<const std::byte> all, uint64
     s.offset = start_offset + at + head;
     at += head + found->second;
     if (footers) {
-      if (std::to_integer<uint8_t>(all[at]) != kItemFooter || load_be<uint32_t>(all.data() + at + 1) != s.section_id) {
+      if (std::to_integer<uint8_t>(all[at]) != kItemFooter ||
+          load_be<uint32_t>(all.data() + at + 1) != s.section_id) {
         return bad("no footer of section '" + s.idstr + "' where the vmdescription says it ends");
       }
       at += 5;
@@ -273,8 +284,9 @@ Result<void> TailSplitter::append(std::span<const std::byte> bytes) noexcept {
   bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
   find_candidates();
   if (candidates_.size() > kMaxCandidates || work_left_ == 0) {
-    return Error(ErrorCode::resource_exhausted,
-                 "device state from offset " + std::to_string(start_) + " on is full of false vmdescriptions");
+    return Error(ErrorCode::resource_exhausted, "device state from offset " +
+                                                    std::to_string(start_) +
+                                                    " on is full of false vmdescriptions");
   }
   return {};
 }
@@ -316,7 +328,8 @@ std::optional<std::vector<TailSection>> TailSplitter::try_split() noexcept {
   return std::nullopt;
 }
 
-std::optional<std::vector<TailSection>> TailSplitter::try_candidate(const Candidate& candidate) noexcept {
+std::optional<std::vector<TailSection>> TailSplitter::try_candidate(
+    const Candidate& candidate) noexcept {
   const char* text = reinterpret_cast<const char*>(bytes_.data()) + candidate.at + 6;
   const std::string_view json(text, candidate.end - candidate.at - 6);
   auto lengths = parse_vmdesc(json);
@@ -324,7 +337,8 @@ std::optional<std::vector<TailSection>> TailSplitter::try_candidate(const Candid
     last_refusal_ = lengths.error().message();
     return std::nullopt;
   }
-  auto sections = cut_tail(std::span(bytes_).first(candidate.at), start_, *lengths, footers_, work_left_);
+  auto sections =
+      cut_tail(std::span(bytes_).first(candidate.at), start_, *lengths, footers_, work_left_);
   if (!sections) {
     last_refusal_ = sections.error().message();
     return std::nullopt;
@@ -334,7 +348,8 @@ std::optional<std::vector<TailSection>> TailSplitter::try_candidate(const Candid
 }
 
 Error TailSplitter::why_incomplete() const noexcept {
-  std::string why = "the stream from offset " + std::to_string(start_) + " on (" + std::to_string(bytes_.size()) +
+  std::string why = "the stream from offset " + std::to_string(start_) + " on (" +
+                    std::to_string(bytes_.size()) +
                     " bytes of device state) has no vmdescription that fits it";
   if (!last_refusal_.empty()) why += " (" + last_refusal_ + ")";
   return Error(ErrorCode::peer_protocol, why);

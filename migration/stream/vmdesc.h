@@ -4,15 +4,16 @@
 //
 //   06 | be32 n | n bytes of JSON            after the EOF byte 00
 //
-// A FULL section has no length on the wire. QEMU knows where it ends because it knows the device; tern cuts the tail
-// of the stream (from the first FULL section on) with the lengths that the vmdescription gives, and checks each cut by
-// the footer that must stand there. Spoken by every QEMU from 2.3 to 11.1; `configuration` in it since 10.x, `index`
-// of array elements gone in 11.1.
+// A FULL section has no length on the wire. QEMU knows where it ends because it knows the device;
+// tern cuts the tail of the stream (from the first FULL section on) with the lengths that the
+// vmdescription gives, and checks each cut by the footer that must stand there. Spoken by every
+// QEMU from 2.3 to 11.1; `configuration` in it since 10.x, `index` of array elements gone in 11.1.
 //
-// Limits: depth 64, 65536 devices, the tail as a whole is bounded by x-max-device-state. The JSON is read by events
-// (SAX), so a hostile one cannot make a tree out of a few bytes. Device state may hold bytes that look like the head
-// of a vmdescription: each such place is looked at once, when the stream is as long as it says, and both their number
-// and the work of trying them are bounded, so that a tail of nothing else costs seconds, not hours.
+// Limits: depth 64, 65536 devices, the tail as a whole is bounded by x-max-device-state. The JSON
+// is read by events (SAX), so a hostile one cannot make a tree out of a few bytes. Device state may
+// hold bytes that look like the head of a vmdescription: each such place is looked at once, when
+// the stream is as long as it says, and both their number and the work of trying them are bounded,
+// so that a tail of nothing else costs seconds, not hours.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,8 @@ namespace tern {
 class VmDescriptionWriter {
  public:
   void add(const SectionId& id, const DeviceWriter& body) noexcept;
-  /// The JSON text. Padded with a space where QEMU's analyze-migration.py would otherwise find the wrong brace.
+  /// The JSON text. Padded with a space where QEMU's analyze-migration.py would otherwise find the
+  /// wrong brace.
   std::string finish(uint32_t page_bytes) const noexcept;
 
  private:
@@ -56,14 +58,16 @@ struct TailSection {
   std::span<const std::byte> body;
 };
 
-/// Cuts `tail` (FULL sections and commands, nothing else) by the lengths; `start_offset` is where its first byte stands
-/// in the stream. `work_left` goes down by one for each item, past 0 it gives up. Errors: peer_protocol with the offset.
+/// Cuts `tail` (FULL sections and commands, nothing else) by the lengths; `start_offset` is where
+/// its first byte stands in the stream. `work_left` goes down by one for each item, past 0 it gives
+/// up. Errors: peer_protocol with the offset.
 Result<std::vector<TailSection>> cut_tail(std::span<const std::byte> tail, uint64_t start_offset,
-                                          const BodyLengths& lengths, bool footers, uint64_t& work_left) noexcept;
+                                          const BodyLengths& lengths, bool footers,
+                                          uint64_t& work_left) noexcept;
 inline constexpr uint64_t kMaxCutWork = 1u << 24;
 
-/// Collects the bytes from the first FULL section (or the EOF byte) on, and finds the end of the stream while the peer
-/// keeps the connection open.
+/// Collects the bytes from the first FULL section (or the EOF byte) on, and finds the end of the
+/// stream while the peer keeps the connection open.
 class TailSplitter {
  public:
   /// `start_offset`: where the first byte stands in the stream.

@@ -6,8 +6,8 @@
 
 namespace tern {
 
-RamReceiver::RamReceiver(const GuestMemory& memory, DirtyBitmap maybe_nonzero, RamCounters& counters,
-                         const PageOps& ops) noexcept
+RamReceiver::RamReceiver(const GuestMemory& memory, DirtyBitmap maybe_nonzero,
+                         RamCounters& counters, const PageOps& ops) noexcept
     : memory_(memory),
       maybe_nonzero_(std::move(maybe_nonzero)),
       counters_(counters),
@@ -32,7 +32,8 @@ Result<void> RamReceiver::receive_block_list(StreamReader& in, uint64_t total) n
                           std::to_string(left) + " are left of the total");
     }
     if (length != memory_.blocks()[*block].used_bytes) {
-      return in.malformed("RAM block '" + name + "' has " + std::to_string(length) + " bytes at the source, " +
+      return in.malformed("RAM block '" + name + "' has " + std::to_string(length) +
+                          " bytes at the source, " +
                           std::to_string(memory_.blocks()[*block].used_bytes) + " here");
     }
     listed_[*block] = true;
@@ -104,7 +105,8 @@ Result<void> RamReceiver::receive_body(StreamReader& in, bool start) noexcept {
         break;
       }
       case RecordKind::multifd_flush:
-        return in.malformed("MULTIFD_FLUSH, but multifd is off here: the capability must be equal on both sides");
+        return in.malformed(
+            "MULTIFD_FLUSH, but multifd is off here: the capability must be equal on both sides");
       case RecordKind::xbzrle:
       case RecordKind::compress_page:
       case RecordKind::hook:
@@ -118,7 +120,8 @@ Result<void> RamReceiver::zero_run(StreamReader& in, uint16_t length) noexcept {
   if (!has_list_) return in.malformed("tern-zero-run before the list of RAM blocks");
   const std::string name = TERN_TRY(in.counted_string("RAM block name"));
   const auto block = memory_.find(name);
-  if (!block || !listed_[*block]) return in.malformed("tern-zero-run for unknown RAM block '" + name + "'");
+  if (!block || !listed_[*block])
+    return in.malformed("tern-zero-run for unknown RAM block '" + name + "'");
   const size_t head = 1 + name.size();
   if (length <= head || (length - head) % 16 != 0) {
     return in.malformed("tern-zero-run of " + std::to_string(length) + " bytes");
@@ -127,8 +130,8 @@ Result<void> RamReceiver::zero_run(StreamReader& in, uint16_t length) noexcept {
   for (size_t i = 0; i < (length - head) / 16; ++i) {
     const uint64_t start = TERN_TRY(in.be64("zero run"));
     const uint64_t bytes = TERN_TRY(in.be64("zero run"));
-    if (start % kTargetPageBytes != 0 || bytes % kTargetPageBytes != 0 || bytes == 0 || start >= block_bytes ||
-        bytes > block_bytes - start) {
+    if (start % kTargetPageBytes != 0 || bytes % kTargetPageBytes != 0 || bytes == 0 ||
+        start >= block_bytes || bytes > block_bytes - start) {
       return in.malformed("zero run [" + std::to_string(start) + ", +" + std::to_string(bytes) +
                           ") is not inside RAM block '" + name + "'");
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// RamReceiver: applies RAM sections of the main stream to guest memory. Everything the peer says is checked here
-// before a byte is placed. One thread (mig/dst/listen).
+// RamReceiver: applies RAM sections of the main stream to guest memory. Everything the peer says is
+// checked here before a byte is placed. One thread (mig/dst/listen).
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ namespace tern {
 
 class RamReceiver {
  public:
-  /// `maybe_nonzero`: pages that may hold something already (find_populated); zero records for the others cost no
-  /// memory.
+  /// `maybe_nonzero`: pages that may hold something already (find_populated); zero records for the
+  /// others cost no memory.
   RamReceiver(const GuestMemory& memory, DirtyBitmap maybe_nonzero, RamCounters& counters,
               const PageOps& ops) noexcept;
 

@@ -22,8 +22,9 @@ Result<void> RamSender::send_block_list() noexcept {
   // Largest first, as QEMU lists them; the order has no meaning.
   std::vector<const RamBlock*> order;
   for (const RamBlock& b : memory_.blocks()) order.push_back(&b);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const RamBlock* a, const RamBlock* b) { return a->used_bytes > b->used_bytes; });
+  std::stable_sort(order.begin(), order.end(), [](const RamBlock* a, const RamBlock* b) {
+    return a->used_bytes > b->used_bytes;
+  });
   for (const RamBlock* b : order) TERN_TRY(write_block(out_, b->idstr, b->used_bytes));
   return end_body();
 }
@@ -32,7 +33,8 @@ Result<void> RamSender::end_body() noexcept { return write_eos(out_); }
 
 Result<void> RamSender::send_page(size_t block, uint64_t page, Sent& sent) noexcept {
   const std::byte* data = memory_.page(block, page);
-  const std::string_view name = last_named_ == block ? std::string_view() : memory_.blocks()[block].idstr;
+  const std::string_view name =
+      last_named_ == block ? std::string_view() : memory_.blocks()[block].idstr;
   last_named_ = block;
   const uint64_t offset = page * kTargetPageBytes;
   if (ops_.is_zero(data, kTargetPageBytes)) {
@@ -74,7 +76,8 @@ Result<RamSender::Sent> RamSender::send_dirty(uint64_t max_bytes) noexcept {
       TERN_TRY(send_page(block_, run.first + i, sent));
       map.clear(run.first + i);
       page_ = run.first + i + 1;
-      // Zero pages put few bytes in the stream but cost a read each: count them as a cache line of work.
+      // Zero pages put few bytes in the stream but cost a read each: count them as a cache line of
+      // work.
       if (out_.offset() - begin + (sent.pages - sent.normal_pages) * 64 >= max_bytes) return sent;
     }
   }

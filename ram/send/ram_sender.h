@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// RamSender: turns dirty bits into records of the main stream. It owns the migration's dirty bitmap and the place of
-// the scan; it knows nothing of sections, rates or when to stop. One thread (mig/src/main).
+// RamSender: turns dirty bits into records of the main stream. It owns the migration's dirty bitmap
+// and the place of the scan; it knows nothing of sections, rates or when to stop. One thread
+// (mig/src/main).
 #pragma once
 
 #include <atomic>
@@ -18,7 +19,8 @@ namespace tern {
 
 class RamSender {
  public:
-  RamSender(const GuestMemory& memory, StreamWriter& out, RamCounters& counters, const PageOps& ops) noexcept;
+  RamSender(const GuestMemory& memory, StreamWriter& out, RamCounters& counters,
+            const PageOps& ops) noexcept;
 
   DirtyBitmap& dirty() noexcept { return dirty_; }
   uint64_t pending_bytes() const noexcept { return dirty_.count() * kTargetPageBytes; }
@@ -31,8 +33,8 @@ class RamSender {
     uint64_t normal_pages = 0;
     bool wrapped = false;  // the scan came past the last block
   };
-  /// Sends dirty pages in address order, going on where the last call stopped, until about `max_bytes` are in the
-  /// stream or nothing is dirty. Sends at least one page if there is one.
+  /// Sends dirty pages in address order, going on where the last call stopped, until about
+  /// `max_bytes` are in the stream or nothing is dirty. Sends at least one page if there is one.
   Result<Sent> send_dirty(uint64_t max_bytes) noexcept;
   /// The next record names its block: somebody else wrote records of another block in between.
   void forget_named_block() noexcept { last_named_ = memory_.count(); }

@@ -7,14 +7,22 @@ namespace tern {
 
 std::string_view to_string(RecordKind kind) noexcept {
   switch (kind) {
-    case RecordKind::zero: return "zero";
-    case RecordKind::mem_size: return "mem-size";
-    case RecordKind::page: return "page";
-    case RecordKind::eos: return "eos";
-    case RecordKind::xbzrle: return "xbzrle";
-    case RecordKind::hook: return "hook";
-    case RecordKind::compress_page: return "compress-page";
-    case RecordKind::multifd_flush: return "multifd-flush";
+    case RecordKind::zero:
+      return "zero";
+    case RecordKind::mem_size:
+      return "mem-size";
+    case RecordKind::page:
+      return "page";
+    case RecordKind::eos:
+      return "eos";
+    case RecordKind::xbzrle:
+      return "xbzrle";
+    case RecordKind::hook:
+      return "hook";
+    case RecordKind::compress_page:
+      return "compress-page";
+    case RecordKind::multifd_flush:
+      return "multifd-flush";
   }
   return "unknown";
 }
@@ -22,7 +30,8 @@ std::string_view to_string(RecordKind kind) noexcept {
 Result<RecordWord> parse_record_word(uint64_t word) noexcept {
   const auto bad = [word](const char* why) {
     char text[96];
-    std::snprintf(text, sizeof text, "RAM record word 0x%016llx: %s", static_cast<unsigned long long>(word), why);
+    std::snprintf(text, sizeof text, "RAM record word 0x%016llx: %s",
+                  static_cast<unsigned long long>(word), why);
     return Error(ErrorCode::peer_protocol, text);
   };
   RecordWord r;
@@ -43,7 +52,8 @@ Result<RecordWord> parse_record_word(uint64_t word) noexcept {
     case 0x010:
     case 0x080:
     case 0x200:
-      if (r.cont || r.offset != 0) return bad("CONTINUE or an address with EOS, HOOK or MULTIFD_FLUSH");
+      if (r.cont || r.offset != 0)
+        return bad("CONTINUE or an address with EOS, HOOK or MULTIFD_FLUSH");
       r.kind = static_cast<RecordKind>(flag);
       return r;
     default:

@@ -49,12 +49,14 @@ struct RecordWord {
 
 std::string_view to_string(RecordKind kind) noexcept;
 
-/// Takes one word apart. Errors: peer_protocol naming the word; legality in context is the caller's.
+/// Takes one word apart. Errors: peer_protocol naming the word; legality in context is the
+/// caller's.
 Result<RecordWord> parse_record_word(uint64_t word) noexcept;
 Result<RecordWord> read_record_word(StreamReader& in) noexcept;
 
 /// Writes a record head; `idstr` empty: CONTINUE.
-Result<void> write_record_head(StreamWriter& out, RecordKind kind, uint64_t offset, std::string_view idstr) noexcept;
+Result<void> write_record_head(StreamWriter& out, RecordKind kind, uint64_t offset,
+                               std::string_view idstr) noexcept;
 Result<void> write_block_list_head(StreamWriter& out, uint64_t total_bytes) noexcept;
 Result<void> write_block(StreamWriter& out, std::string_view idstr, uint64_t used_bytes) noexcept;
 Result<void> write_eos(StreamWriter& out) noexcept;

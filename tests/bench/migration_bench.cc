@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whole migrations in one process over loopback: RAM of fixed content from one mapping to another, from connect to the
-// destination's confirmation. The raw limit beside it: the same bytes through a socket pair of threads without a protocol.
-// Each case checks the result, so that nobody speeds it up by sending less.
+// Whole migrations in one process over loopback: RAM of fixed content from one mapping to another,
+// from connect to the destination's confirmation. The raw limit beside it: the same bytes through a
+// socket pair of threads without a protocol. Each case checks the result, so that nobody speeds it
+// up by sending less.
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -86,7 +87,8 @@ void whole_migration(benchmark::State& state, Content content, const char* uri) 
       return;
     }
   }
-  if (std::memcmp(from.block.host, to.block.host, bytes) != 0) state.SkipWithError("memory differs");
+  if (std::memcmp(from.block.host, to.block.host, bytes) != 0)
+    state.SkipWithError("memory differs");
   state.SetBytesProcessed(static_cast<int64_t>(bytes) * static_cast<int64_t>(state.iterations()));
 }
 
@@ -102,13 +104,15 @@ void raw_socket(benchmark::State& state) {
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) std::abort();
     std::thread reader([&] {
       for (uint64_t at = 0; at < bytes;) {
-        const ssize_t n = read(fds[1], to.block.host + at, std::min<uint64_t>(bytes - at, 1u << 20));
+        const ssize_t n =
+            read(fds[1], to.block.host + at, std::min<uint64_t>(bytes - at, 1u << 20));
         if (n <= 0) std::abort();
         at += static_cast<uint64_t>(n);
       }
     });
     for (uint64_t at = 0; at < bytes;) {
-      const ssize_t n = write(fds[0], from.block.host + at, std::min<uint64_t>(bytes - at, 1u << 20));
+      const ssize_t n =
+          write(fds[0], from.block.host + at, std::min<uint64_t>(bytes - at, 1u << 20));
       if (n <= 0) std::abort();
       at += static_cast<uint64_t>(n);
     }
@@ -116,17 +120,30 @@ void raw_socket(benchmark::State& state) {
     close(fds[0]);
     close(fds[1]);
   }
-  if (std::memcmp(from.block.host, to.block.host, bytes) != 0) state.SkipWithError("memory differs");
+  if (std::memcmp(from.block.host, to.block.host, bytes) != 0)
+    state.SkipWithError("memory differs");
   state.SetBytesProcessed(static_cast<int64_t>(bytes) * static_cast<int64_t>(state.iterations()));
 }
 
 constexpr const char* kUnix = "unix:/tmp/tern-bench.sock";
 constexpr const char* kTcp = "tcp:127.0.0.1:0";
 
-BENCHMARK_CAPTURE(whole_migration, random_unix, Content::random, kUnix)->Arg(4)->Arg(1024)->UseRealTime();
-BENCHMARK_CAPTURE(whole_migration, random_tcp, Content::random, kTcp)->Arg(4)->Arg(1024)->UseRealTime();
-BENCHMARK_CAPTURE(whole_migration, zero_unix, Content::zero, kUnix)->Arg(4)->Arg(1024)->UseRealTime();
-BENCHMARK_CAPTURE(whole_migration, untouched_unix, Content::untouched, kUnix)->Arg(4)->Arg(1024)->UseRealTime();
+BENCHMARK_CAPTURE(whole_migration, random_unix, Content::random, kUnix)
+    ->Arg(4)
+    ->Arg(1024)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(whole_migration, random_tcp, Content::random, kTcp)
+    ->Arg(4)
+    ->Arg(1024)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(whole_migration, zero_unix, Content::zero, kUnix)
+    ->Arg(4)
+    ->Arg(1024)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(whole_migration, untouched_unix, Content::untouched, kUnix)
+    ->Arg(4)
+    ->Arg(1024)
+    ->UseRealTime();
 BENCHMARK(raw_socket)->Arg(4)->Arg(1024)->UseRealTime();
 
 }  // namespace

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// FaultChannel: a channel over a channel that cuts the connection at a chosen write: before it, after it, or with the bytes of
-// it lost; and may take only small pieces per write. FaultConnector and FaultListener put it around the real ones.
+// FaultChannel: a channel over a channel that cuts the connection at a chosen write: before it,
+// after it, or with the bytes of it lost; and may take only small pieces per write. FaultConnector
+// and FaultListener put it around the real ones.
 #pragma once
 
 #include <algorithm>
@@ -31,9 +32,12 @@ struct FaultPlan {
 
 class FaultChannel final : public Channel {
  public:
-  FaultChannel(std::unique_ptr<Channel> inner, FaultPlan plan) : inner_(std::move(inner)), plan_(plan) {}
+  FaultChannel(std::unique_ptr<Channel> inner, FaultPlan plan)
+      : inner_(std::move(inner)), plan_(plan) {}
 
-  Result<size_t> read_some(std::span<std::byte> into) noexcept override { return inner_->read_some(into); }
+  Result<size_t> read_some(std::span<std::byte> into) noexcept override {
+    return inner_->read_some(into);
+  }
   Result<size_t> write_some(std::span<const iovec> slices) noexcept override {
     const uint64_t n = ++count_;
     if (plan_.writes != nullptr) ++*plan_.writes;
@@ -83,7 +87,8 @@ class FaultChannel final : public Channel {
 
 class FaultConnector final : public Connector {
  public:
-  FaultConnector(std::unique_ptr<Connector> inner, FaultPlan plan) : inner_(std::move(inner)), plan_(plan) {}
+  FaultConnector(std::unique_ptr<Connector> inner, FaultPlan plan)
+      : inner_(std::move(inner)), plan_(plan) {}
   Result<std::unique_ptr<Channel>> connect(Deadline deadline) noexcept override {
     auto channel = TERN_TRY(inner_->connect(deadline));
     return std::unique_ptr<Channel>(new FaultChannel(std::move(channel), plan_));
@@ -98,7 +103,8 @@ class FaultConnector final : public Connector {
 
 class FaultListener final : public Listener {
  public:
-  FaultListener(std::unique_ptr<Listener> inner, FaultPlan plan) : inner_(std::move(inner)), plan_(plan) {}
+  FaultListener(std::unique_ptr<Listener> inner, FaultPlan plan)
+      : inner_(std::move(inner)), plan_(plan) {}
   Result<std::unique_ptr<Channel>> accept() noexcept override {
     auto channel = TERN_TRY(inner_->accept());
     return std::unique_ptr<Channel>(new FaultChannel(std::move(channel), plan_));

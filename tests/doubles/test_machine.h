@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TestMachine: a machine for tests of whole migrations in one process: real memory, real threads that write it, one device.
-// The guest's pattern lets the memory alone prove that nothing was lost or replayed: byte 0 of every page is incremented
-// in order, round after round, so at any stop the bytes are v+1 … v+1, v … v.
+// TestMachine: a machine for tests of whole migrations in one process: real memory, real threads
+// that write it, one device. The guest's pattern lets the memory alone prove that nothing was lost
+// or replayed: byte 0 of every page is incremented in order, round after round, so at any stop the
+// bytes are v+1 … v+1, v … v.
 #pragma once
 
 #include <sys/mman.h>
@@ -23,7 +24,8 @@ namespace tern::test {
 class TestMachine final : public VcpuControl, public DeviceSection, public LogSink {
  public:
   /// `guest_pages` are written from page 16 on; the rest of the RAM is never touched.
-  TestMachine(uint64_t ram_bytes, uint64_t guest_pages, RunState state) : guest_pages_(guest_pages), state_(state) {
+  TestMachine(uint64_t ram_bytes, uint64_t guest_pages, RunState state)
+      : guest_pages_(guest_pages), state_(state) {
     void* p = mmap(nullptr, ram_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) std::abort();
     blocks_.push_back({.idstr = "m", .host = static_cast<std::byte*>(p), .used_bytes = ram_bytes});
@@ -120,7 +122,8 @@ class TestMachine final : public VcpuControl, public DeviceSection, public LogSi
                std::to_string(expected & 0xff) + " (position " + std::to_string(next_page_) + ")";
       }
       for (const size_t at : {1u, 100u, 4095u}) {
-        if (page(p)[at] != fill_byte(p, at)) return "fill of page " + std::to_string(p) + " is wrong";
+        if (page(p)[at] != fill_byte(p, at))
+          return "fill of page " + std::to_string(p) + " is wrong";
       }
     }
     return {};
@@ -143,7 +146,9 @@ class TestMachine final : public VcpuControl, public DeviceSection, public LogSi
 
  private:
   static constexpr uint64_t kFirst = 16;
-  static std::byte fill_byte(uint64_t page, size_t at) { return static_cast<std::byte>(page * 7 + at * 13 + 1); }
+  static std::byte fill_byte(uint64_t page, size_t at) {
+    return static_cast<std::byte>(page * 7 + at * 13 + 1);
+  }
   void fill() {
     for (uint64_t p = 0; p < guest_pages_; ++p) {
       for (size_t at = 1; at < kTargetPageBytes; ++at) page(p)[at] = fill_byte(p, at);

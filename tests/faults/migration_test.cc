@@ -58,14 +58,17 @@ TEST(Migration, a_writing_guest_moves_and_goes_on_where_it_stopped) {
   pair.start();
   pair.source->wait();
   pair.destination->wait();
-  EXPECT_EQ(pair.source->stats().status, Status::completed) << pair.source->stats().error_desc << pair.a.log_text();
-  EXPECT_EQ(pair.destination->stats().status, Status::completed) << pair.destination->stats().error_desc;
+  EXPECT_EQ(pair.source->stats().status, Status::completed)
+      << pair.source->stats().error_desc << pair.a.log_text();
+  EXPECT_EQ(pair.destination->stats().status, Status::completed)
+      << pair.destination->stats().error_desc;
   EXPECT_FALSE(pair.a.running());
   EXPECT_TRUE(pair.b.running());
   EXPECT_EQ(pair.a.run_state(), RunState::postmigrate);
   pair.b.wait_rounds(2);
   EXPECT_EQ(pair.b.check(), "");
-  EXPECT_EQ(pair.a_events.all(), (std::vector<std::string>{"setup", "active", "device", "completed"}));
+  EXPECT_EQ(pair.a_events.all(),
+            (std::vector<std::string>{"setup", "active", "device", "completed"}));
   EXPECT_EQ(pair.b_events.all(), (std::vector<std::string>{"setup", "active", "completed"}));
   const StatsSnapshot s = pair.source->stats();
   EXPECT_EQ(s.ending, Ending::handed_over);
@@ -166,7 +169,8 @@ TEST(Migration, without_return_path_the_stream_is_qemus_and_completes) {
   pair.source->wait();
   pair.destination->wait();
   EXPECT_EQ(pair.source->stats().status, Status::completed) << pair.source->stats().error_desc;
-  EXPECT_EQ(pair.destination->stats().status, Status::completed) << pair.destination->stats().error_desc;
+  EXPECT_EQ(pair.destination->stats().status, Status::completed)
+      << pair.destination->stats().error_desc;
   EXPECT_TRUE(pair.b.running());
   EXPECT_EQ(pair.b.check(), "");
 }

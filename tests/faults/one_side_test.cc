@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The contract about failure, tern to tern: whatever breaks, the guest is alive and consistent on exactly one side, or
-// stopped and complete on the source with the outcome reported as unknown. Never on two.
+// The contract about failure, tern to tern: whatever breaks, the guest is alive and consistent on
+// exactly one side, or stopped and complete on the source with the outcome reported as unknown.
+// Never on two.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -57,13 +58,16 @@ struct FaultyRun {
     source = std::make_unique<SourceImpl>(am, settings, *GuestMemory::create(am.ram));
     auto connector = transport::make_connector(address, {10000});
     EXPECT_TRUE(connector);
-    EXPECT_TRUE(source->start_with(std::make_unique<FaultConnector>(std::move(*connector), source_plan)));
+    EXPECT_TRUE(
+        source->start_with(std::make_unique<FaultConnector>(std::move(*connector), source_plan)));
   }
 
   void wait_both() {
     source->wait();
-    // A source that was cut before its first byte is a visitor like any other: the destination still listens.
-    if (source->stats().status != Status::completed && destination->stats().status == Status::setup) {
+    // A source that was cut before its first byte is a visitor like any other: the destination
+    // still listens.
+    if (source->stats().status != Status::completed &&
+        destination->stats().status == Status::setup) {
       destination.reset();
     } else {
       destination->wait();
@@ -80,7 +84,8 @@ struct FaultyRun {
       EXPECT_EQ(s.ending, Ending::kept) << s.error_desc;
       a.wait_rounds(1);
       EXPECT_EQ(a.check(), "");
-      return s.status == Status::cancelled ? "cancelled, kept by the source" : "failed, kept by the source";
+      return s.status == Status::cancelled ? "cancelled, kept by the source"
+                                           : "failed, kept by the source";
     }
     if (there) {
       EXPECT_TRUE(s.ending == Ending::handed_over || s.ending == Ending::unknown) << s.error_desc;
@@ -119,7 +124,7 @@ Writes writes_of_a_whole_run() {
   std::atomic<uint64_t> source_writes{0};
   std::atomic<uint64_t> destination_writes{0};
   FaultyRun run(short_deadlines(), {.max_write_bytes = kWriteBytes, .writes = &source_writes},
-          {.writes = &destination_writes});
+                {.writes = &destination_writes});
   run.source->wait();
   run.destination->wait();
   EXPECT_EQ(run.verdict(), "handed over");
@@ -153,7 +158,8 @@ TEST(OneSide, a_cut_at_every_write_of_either_side_leaves_one_guest) {
               static_cast<unsigned long long>(writes.destination));
   Tally tally;
   for (const Cut cut : {Cut::before, Cut::after, Cut::lost}) {
-    // A run may have a few writes more than the one that was counted: the guest writes while it is migrated.
+    // A run may have a few writes more than the one that was counted: the guest writes while it is
+    // migrated.
     cut_everywhere(true, cut, writes.source + 8, tally);
     cut_everywhere(false, cut, writes.destination, tally);
   }
@@ -168,12 +174,15 @@ struct LastMessage {
 };
 
 TEST(OneSide, the_last_messages_cut_one_by_one_leave_one_guest) {
-  const std::vector<LastMessage> messages = {
-      {"opening", true, {0x51, 0x45, 0x56, 0x4d}}, {"last pages", true, {0x03, 0, 0, 0, 1}},
-      {"devices", true, {0x04, 0, 0, 0, 2}},       {"end of stream", true, {0x00, 0x06}},
-      {"go", true, {0x08, 0xd4, 0x03}},            {"hello", false, {0x54, 0x01}},
-      {"pong", false, {0x00, 0x02}},               {"loaded", false, {0xd4, 0x02}},
-      {"shut", false, {0x00, 0x01}}};
+  const std::vector<LastMessage> messages = {{"opening", true, {0x51, 0x45, 0x56, 0x4d}},
+                                             {"last pages", true, {0x03, 0, 0, 0, 1}},
+                                             {"devices", true, {0x04, 0, 0, 0, 2}},
+                                             {"end of stream", true, {0x00, 0x06}},
+                                             {"go", true, {0x08, 0xd4, 0x03}},
+                                             {"hello", false, {0x54, 0x01}},
+                                             {"pong", false, {0x00, 0x02}},
+                                             {"loaded", false, {0xd4, 0x02}},
+                                             {"shut", false, {0x00, 0x01}}};
   Tally tally;
   for (const LastMessage& message : messages) {
     for (const Cut cut : {Cut::before, Cut::after, Cut::lost}) {
@@ -184,7 +193,8 @@ TEST(OneSide, the_last_messages_cut_one_by_one_leave_one_guest) {
         run.wait_both();
         ++tally.runs;
         ++tally.endings[run.verdict()];
-        if (HasFailure()) ADD_FAILURE() << "message " << message.name << ", cut " << static_cast<int>(cut);
+        if (HasFailure())
+          ADD_FAILURE() << "message " << message.name << ", cut " << static_cast<int>(cut);
       }
     }
   }
@@ -229,7 +239,8 @@ TEST(OneSide, a_migration_after_a_failed_one_succeeds) {
     ASSERT_TRUE((*s)->start(*parse_uri("tcp:127.0.0.1:1")));
     (*s)->wait();
     EXPECT_EQ((*s)->stats().status, Status::failed);
-    EXPECT_NE((*s)->stats().error_desc.find("127.0.0.1:1"), std::string::npos) << (*s)->stats().error_desc;
+    EXPECT_NE((*s)->stats().error_desc.find("127.0.0.1:1"), std::string::npos)
+        << (*s)->stats().error_desc;
     EXPECT_TRUE(a.running());
   }
   TestMachine b(kRam, kGuestPages, RunState::inmigrate);
@@ -253,7 +264,8 @@ TEST(OneSide, a_destination_that_falls_silent_ends_in_a_named_deadline) {
   ASSERT_TRUE((*s)->start((*listener)->bound().at(0)));
   (*s)->wait();
   EXPECT_EQ((*s)->stats().status, Status::failed);
-  EXPECT_NE((*s)->stats().error_desc.find("x-handshake-timeout"), std::string::npos) << (*s)->stats().error_desc;
+  EXPECT_NE((*s)->stats().error_desc.find("x-handshake-timeout"), std::string::npos)
+      << (*s)->stats().error_desc;
   EXPECT_TRUE(a.running());
 }
 

@@ -24,7 +24,8 @@ Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& argv,
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  posix_spawn_file_actions_addopen(&actions, 1, log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                   0600);
   posix_spawn_file_actions_adddup2(&actions, 1, 2);
   pid_t pid = -1;
   const int error = posix_spawn(&pid, argv.at(0).c_str(), &actions, nullptr, raw.data(), environ);
@@ -34,7 +35,9 @@ Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& argv,
 }
 
 ChildProcess::ChildProcess(ChildProcess&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), log_path_(std::move(other.log_path_)), status_(other.status_) {}
+    : pid_(std::exchange(other.pid_, -1)),
+      log_path_(std::move(other.log_path_)),
+      status_(other.status_) {}
 
 ChildProcess::~ChildProcess() {
   if (pid_ < 0) return;
@@ -70,7 +73,8 @@ std::string ChildProcess::output() const noexcept { return read_text(log_path_);
 Result<TemporaryDirectory> TemporaryDirectory::create() noexcept {
   const char* base = std::getenv("TMPDIR");
   std::string path = std::string(base != nullptr && *base != '\0' ? base : "/tmp") + "/tern-XXXXXX";
-  if (mkdtemp(path.data()) == nullptr) return errno_error(ErrorCode::resource_exhausted, path, errno);
+  if (mkdtemp(path.data()) == nullptr)
+    return errno_error(ErrorCode::resource_exhausted, path, errno);
   return TemporaryDirectory(path);
 }
 

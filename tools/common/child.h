@@ -16,7 +16,8 @@ namespace tern::tool {
 class ChildProcess {
  public:
   /// Starts argv[0] (a path); its stdout and stderr go to `log_path`. Errors: channel.
-  static Result<ChildProcess> start(const std::vector<std::string>& argv, const std::string& log_path) noexcept;
+  static Result<ChildProcess> start(const std::vector<std::string>& argv,
+                                    const std::string& log_path) noexcept;
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&&) = delete;
   /// Kills it.
@@ -30,7 +31,8 @@ class ChildProcess {
   std::string output() const noexcept;
 
  private:
-  ChildProcess(pid_t pid, std::string log_path) noexcept : pid_(pid), log_path_(std::move(log_path)) {}
+  ChildProcess(pid_t pid, std::string log_path) noexcept
+      : pid_(pid), log_path_(std::move(log_path)) {}
   pid_t pid_;
   std::string log_path_;
   int status_ = -1;

@@ -28,7 +28,7 @@ struct Side {
 
 struct Proof {
   std::string machine;
-  Json info;                // the source's last query-migrate
+  Json info;                 // the source's last query-migrate
   size_t rounds_before = 0;  // characters on the serial ports
   size_t rounds_after = 0;
   std::string serial_error;  // "" if the two outputs follow each other without a gap
@@ -42,18 +42,29 @@ bool kvm_opens() {
   return fd >= 0;
 }
 
-Result<Side> start_side(const TemporaryDirectory& dir, const DemoOptions& o, const std::string& name,
-                        const std::vector<std::string>& extra) {
+Result<Side> start_side(const TemporaryDirectory& dir, const DemoOptions& o,
+                        const std::string& name, const std::vector<std::string>& extra) {
   const std::string qmp = dir.file(name + ".qmp");
   const std::string serial = dir.file(name + ".serial");
   const std::string log = dir.file(name + ".log");
-  std::vector<std::string> argv = {sibling_program("tern-vmm"), "-v", "--machine", o.machine, "--ram", o.ram,
-                                   "--serial", serial, "--qmp", "unix:" + qmp, "--name", name};
+  std::vector<std::string> argv = {sibling_program("tern-vmm"),
+                                   "-v",
+                                   "--machine",
+                                   o.machine,
+                                   "--ram",
+                                   o.ram,
+                                   "--serial",
+                                   serial,
+                                   "--qmp",
+                                   "unix:" + qmp,
+                                   "--name",
+                                   name};
   argv.insert(argv.end(), extra.begin(), extra.end());
   auto vmm = TERN_TRY(ChildProcess::start(argv, log));
   auto client = QmpClient::connect(qmp, Ms(20000));
   if (!client) {
-    return Error(ErrorCode::channel, name + " did not start: " + client.error().message() + "\n" + vmm.output());
+    return Error(ErrorCode::channel,
+                 name + " did not start: " + client.error().message() + "\n" + vmm.output());
   }
   return Side{std::move(vmm), std::move(*client), serial, log};
 }
@@ -64,16 +75,18 @@ Result<size_t> wait_rounds(Side& side, size_t n) {
   for (;;) {
     const size_t rounds = read_text(side.serial).size();
     if (rounds >= n) return rounds;
-    if (!side.vmm.running()) return Error(ErrorCode::channel, "tern-vmm ended: " + side.vmm.output());
-    if (SteadyClock::now() > until) return Error(ErrorCode::timed_out, "the guest makes no progress");
+    if (!side.vmm.running())
+      return Error(ErrorCode::channel, "tern-vmm ended: " + side.vmm.output());
+    if (SteadyClock::now() > until)
+      return Error(ErrorCode::timed_out, "the guest makes no progress");
     std::this_thread::sleep_for(Ms(20));  // a serial port written to a file cannot be waited for
   }
 }
 
 Result<Json> migrate(Side& source, Side& destination, const DemoOptions& o) {
-  const Json capabilities = {{"capabilities",
-                              Json::array({{{"capability", "return-path"}, {"state", true}},
-                                           {{"capability", "events"}, {"state", true}}})}};
+  const Json capabilities = {
+      {"capabilities", Json::array({{{"capability", "return-path"}, {"state", true}},
+                                    {{"capability", "events"}, {"state", true}}})}};
   TERN_TRY(source.qmp.execute("migrate-set-capabilities", capabilities));
   const Json listening = TERN_TRY(destination.qmp.execute("query-migrate"));
   if (!listening.contains("socket-address") || listening["socket-address"].empty()) {
@@ -94,7 +107,8 @@ Result<Json> migrate(Side& source, Side& destination, const DemoOptions& o) {
     }
     if (status == "failed" || status == "cancelled") {
       printer.finish();
-      return Error(ErrorCode::channel, "migration " + status + ": " + info.value("error-desc", "no reason given"));
+      return Error(ErrorCode::channel,
+                   "migration " + status + ": " + info.value("error-desc", "no reason given"));
     }
     const Json event = TERN_TRY(source.qmp.next_event(Ms(100)));
     static_cast<void>(event);  // any event is a reason to look again at once
@@ -107,8 +121,8 @@ std::string serial_gap(const std::string& source, const std::string& destination
   for (size_t i = 1; i < all.size(); ++i) {
     const char expected = all[i - 1] == 'Z' ? 'A' : static_cast<char>(all[i - 1] + 1);
     if (all[i] != expected) {
-      return std::string("after '") + all[i - 1] + "' came '" + all[i] + "' (character " + std::to_string(i) +
-             ", the source printed " + std::to_string(source.size()) + ")";
+      return std::string("after '") + all[i - 1] + "' came '" + all[i] + "' (character " +
+             std::to_string(i) + ", the source printed " + std::to_string(source.size()) + ")";
     }
   }
   return {};
@@ -119,12 +133,13 @@ Result<Json> check_memory(const TemporaryDirectory& dir, Side& side, uint64_t ra
   const std::string dump = dir.file("memory");
   TERN_TRY(side.qmp.execute("pmemsave", {{"val", 0}, {"size", ram_bytes}, {"filename", dump}}));
   const std::string log = dir.file("check.log");
-  auto checker = TERN_TRY(ChildProcess::start({sibling_program("tern-guest-check"), "--json", dump}, log));
+  auto checker =
+      TERN_TRY(ChildProcess::start({sibling_program("tern-guest-check"), "--json", dump}, log));
   const int status = checker.wait();
   Json verdict = Json::parse(checker.output(), nullptr, false);
   if (verdict.is_discarded()) {
-    return Error(ErrorCode::internal, "tern-guest-check (status " + std::to_string(status) + ") said: " +
-                                          checker.output());
+    return Error(ErrorCode::internal, "tern-guest-check (status " + std::to_string(status) +
+                                          ") said: " + checker.output());
   }
   verdict["exit-status"] = status;
   return verdict;
@@ -135,7 +150,8 @@ Result<Proof> demonstrate(const DemoOptions& o) {
   Side source = TERN_TRY(start_side(dir, o, "source", {}));
   Side destination = TERN_TRY(start_side(dir, o, "destination", {"--incoming", "tcp:127.0.0.1:0"}));
   if (!o.json) {
-    std::printf("a %s guest with %s of RAM writes its memory at full speed\n", o.machine.c_str(), o.ram.c_str());
+    std::printf("a %s guest with %s of RAM writes its memory at full speed\n", o.machine.c_str(),
+                o.ram.c_str());
     std::fflush(stdout);
   }
   TERN_TRY(wait_rounds(source, kRoundsBefore));
@@ -145,7 +161,8 @@ Result<Proof> demonstrate(const DemoOptions& o) {
   proof.rounds_before = read_text(source.serial).size();
   const size_t at_arrival = read_text(destination.serial).size();
   TERN_TRY(wait_rounds(destination, at_arrival + kRoundsAfter));
-  proof.check = TERN_TRY(check_memory(dir, destination, proof.info["ram"].value("total", uint64_t{0})));
+  proof.check =
+      TERN_TRY(check_memory(dir, destination, proof.info["ram"].value("total", uint64_t{0})));
   const std::string before = read_text(source.serial);
   const std::string after = read_text(destination.serial);
   proof.rounds_after = after.size();
@@ -166,27 +183,30 @@ void print_verdict(const Proof& proof) {
   const Json& ram = info["ram"];
   const Json tern = info.value("x-tern", Json::object());
   const Json phases = tern.value("downtime-ns", Json::object());
-  std::printf("\ntotal time    %llu ms (setup %llu ms)\n", info.value("total-time", 0ull), info.value("setup-time", 0ull));
+  std::printf("\ntotal time    %llu ms (setup %llu ms)\n", info.value("total-time", 0ull),
+              info.value("setup-time", 0ull));
   std::printf("downtime      %llu ms\n", info.value("downtime", 0ull));
   for (const char* name : {"stop-vcpus", "final-sync", "last-pages", "device-save", "peer-load"}) {
     std::printf("  %-12s%8.3f ms\n", name, phases.value(name, 0.0) / 1e6);
   }
-  std::printf("transferred   %s in %llu passes; pages: %llu with data, %llu zero; never touched: %s\n",
-              human_bytes(ram.value("transferred", 0.0)).c_str(), ram.value("dirty-sync-count", 0ull),
-              ram.value("normal", 0ull), ram.value("duplicate", 0ull),
-              human_bytes(tern.value("never-touched-bytes", 0.0)).c_str());
+  std::printf(
+      "transferred   %s in %llu passes; pages: %llu with data, %llu zero; never touched: %s\n",
+      human_bytes(ram.value("transferred", 0.0)).c_str(), ram.value("dirty-sync-count", 0ull),
+      ram.value("normal", 0ull), ram.value("duplicate", 0ull),
+      human_bytes(tern.value("never-touched-bytes", 0.0)).c_str());
   std::printf("chosen        dirty tracker %s, holes by %s, pages by %s, peer %s\n",
               tern.value("tracker", "?").c_str(), tern.value("hole-finder", "?").c_str(),
               tern.value("page-ops", "?").c_str(), tern.value("peer", "?").c_str());
-  std::printf("guest         %zu rounds at the source, %zu more at the destination\n", proof.rounds_before,
-              proof.rounds_after);
-  std::printf("serial port   %s\n",
-              proof.serial_error.empty() ? "no character lost or repeated" : proof.serial_error.c_str());
+  std::printf("guest         %zu rounds at the source, %zu more at the destination\n",
+              proof.rounds_before, proof.rounds_after);
+  std::printf("serial port   %s\n", proof.serial_error.empty() ? "no character lost or repeated"
+                                                               : proof.serial_error.c_str());
   std::printf("memory        %s\n", proof.check.value("consistent", false)
                                         ? "every page is what the guest wrote last"
                                         : proof.check.dump().c_str());
-  std::printf("\n%s\n", proof.consistent ? "PROVED: the guest went on at the destination and lost nothing."
-                                         : "NOT PROVED: see above.");
+  std::printf("\n%s\n", proof.consistent
+                            ? "PROVED: the guest went on at the destination and lost nothing."
+                            : "NOT PROVED: see above.");
 }
 
 }  // namespace
@@ -197,16 +217,21 @@ int run_demo(const DemoOptions& given) {
   auto proof = demonstrate(o);
   if (!proof) {
     if (o.json) {
-      std::printf("%s\n", Json{{"consistent", false}, {"error", proof.error().message()}}.dump(2).c_str());
+      std::printf("%s\n",
+                  Json{{"consistent", false}, {"error", proof.error().message()}}.dump(2).c_str());
     } else {
       std::fprintf(stderr, "tern demo: %s\n", proof.error().message().c_str());
     }
     return 1;
   }
   if (o.json) {
-    const Json out = {{"consistent", proof->consistent}, {"machine", proof->machine}, {"migration", proof->info},
-                      {"rounds-before", proof->rounds_before}, {"rounds-after", proof->rounds_after},
-                      {"serial-error", proof->serial_error}, {"memory", proof->check}};
+    const Json out = {{"consistent", proof->consistent},
+                      {"machine", proof->machine},
+                      {"migration", proof->info},
+                      {"rounds-before", proof->rounds_before},
+                      {"rounds-after", proof->rounds_after},
+                      {"serial-error", proof->serial_error},
+                      {"memory", proof->check}};
     std::printf("%s\n", out.dump(2).c_str());
   } else {
     print_verdict(*proof);

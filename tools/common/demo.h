@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `tern demo`: two tern-vmm processes, a guest that writes its memory at full speed, one migration over TCP, and the proof
-// that the guest went on and lost nothing.
+// `tern demo`: two tern-vmm processes, a guest that writes its memory at full speed, one migration
+// over TCP, and the proof that the guest went on and lost nothing.
 #pragma once
 
 #include <string>

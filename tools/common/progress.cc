@@ -13,7 +13,8 @@ std::string human_bytes(double bytes) {
     ++unit;
   }
   char text[32];
-  std::snprintf(text, sizeof text, unit == 0 || bytes >= 100 ? "%.0f %s" : "%.1f %s", bytes, kUnits[unit]);
+  std::snprintf(text, sizeof text, unit == 0 || bytes >= 100 ? "%.0f %s" : "%.1f %s", bytes,
+                kUnits[unit]);
   return text;
 }
 
@@ -30,12 +31,14 @@ std::string progress_line(const nlohmann::json& info) {
   line += ", dirtied " +
           human_bytes(ram.value("dirty-pages-rate", 0.0) * ram.value("page-size", 4096.0)) + "/s";
   if (info.contains("expected-downtime")) {
-    line += ", expected downtime " + std::to_string(info["expected-downtime"].get<uint64_t>()) + " ms";
+    line +=
+        ", expected downtime " + std::to_string(info["expected-downtime"].get<uint64_t>()) + " ms";
   }
   return line;
 }
 
-ProgressPrinter::ProgressPrinter(std::FILE* out) noexcept : out_(out), terminal_(isatty(fileno(out)) != 0) {}
+ProgressPrinter::ProgressPrinter(std::FILE* out) noexcept
+    : out_(out), terminal_(isatty(fileno(out)) != 0) {}
 
 void ProgressPrinter::show(const nlohmann::json& info) {
   const auto now = std::chrono::steady_clock::now();

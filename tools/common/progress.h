@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One line of progress out of a query-migrate reply: redrawn on a terminal, now and then a plain line in a pipe.
+// One line of progress out of a query-migrate reply: redrawn on a terminal, now and then a plain
+// line in a pipe.
 #pragma once
 
 #include <chrono>
@@ -19,7 +20,8 @@ std::string progress_line(const nlohmann::json& info);
 class ProgressPrinter {
  public:
   explicit ProgressPrinter(std::FILE* out) noexcept;
-  /// Shows the line if it is time: every 100 ms on a terminal, every second in a pipe; always if the status is new.
+  /// Shows the line if it is time: every 100 ms on a terminal, every second in a pipe; always if
+  /// the status is new.
   void show(const nlohmann::json& info);
   /// Ends the line.
   void finish();

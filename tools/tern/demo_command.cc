@@ -10,8 +10,10 @@ namespace tern::tool {
 
 void add_demo(CLI::App& app, int& status) {
   auto options = std::make_shared<DemoOptions>();
-  CLI::App* demo = app.add_subcommand("demo", "migrates a busy guest between two processes and proves that it is whole");
-  demo->add_option("--machine", options->machine, "kvm or threads; default: kvm if /dev/kvm can be opened")
+  CLI::App* demo = app.add_subcommand(
+      "demo", "migrates a busy guest between two processes and proves that it is whole");
+  demo->add_option("--machine", options->machine,
+                   "kvm or threads; default: kvm if /dev/kvm can be opened")
       ->check(CLI::IsMember({"auto", "kvm", "threads"}));
   demo->add_option("--ram", options->ram, "RAM of the guest (K, M, G)")->capture_default_str();
   demo->add_flag("--json", options->json, "one JSON document on stdout, progress on stderr");
