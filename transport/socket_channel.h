@@ -54,6 +54,9 @@ class SocketChannel final : public Channel {
   /// Also lengthens TCP_USER_TIMEOUT where the deadline is longer than the stall timeout: the
   /// kernel must not give up before the deadline that has a name does.
   void set_write_deadline(Deadline deadline) noexcept override;
+  /// The peer's reader sees the end of the stream at once. A TCP peer that only writes is told when
+  /// this channel is destroyed (a reset, if bytes were left unread): the kernel goes on taking
+  /// bytes until then.
   void shutdown() noexcept override;
   void finish_writing() noexcept override;
   bool peer_closed() noexcept override;
