@@ -44,13 +44,18 @@ def passes(build_dir, quick):
     yield Pass("plain", build_dir)
     if quick:
         return
-    small = ["-Ddebug=true", "-Ddefault_library=static", "-Db_lundef=false"]
-    symbolizer = shutil.which("llvm-symbolizer") or shutil.which("llvm-symbolizer-14") or ""
+    small = [
+        "-Doptimization=1",
+        "-Ddebug=false",
+        "-Dcpp_args=-gline-tables-only",
+        "-Ddefault_library=static",
+        "-Db_lundef=false",
+    ]
+    symbolizer = shutil.which("llvm-symbolizer") or shutil.which("llvm-symbolizer-14")
     yield Pass(
         "asan+ubsan",
         build_dir + "-asan",
         [
-            "-Doptimization=1",
             "-Db_sanitize=address,undefined",
             "-Dchecked_results=true",
             "-Dfuzz=true",
@@ -61,7 +66,7 @@ def passes(build_dir, quick):
             "CXX": "clang++",
             "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1",
             "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
-            "ASAN_SYMBOLIZER_PATH": symbolizer,
+            **({"ASAN_SYMBOLIZER_PATH": symbolizer} if symbolizer else {}),
         },
         suites=("fuzz",),
         timeout_factor=4,
@@ -73,12 +78,12 @@ def passes(build_dir, quick):
     yield Pass(
         "tsan",
         build_dir + "-tsan",
-        ["-Doptimization=1", "-Db_sanitize=thread", *small],
+        ["-Db_sanitize=thread", *small],
         {
             "CC": "clang",
             "CXX": "clang++",
-            "TSAN_OPTIONS": f"suppressions={suppressions}:halt_on_error=1:second_deadlock_stack=1",
-            "TSAN_SYMBOLIZER_PATH": symbolizer,
+            "TSAN_OPTIONS": f"suppressions={suppressions}:halt_on_error=1:second_deadlock_stack=1"
+            + (f":external_symbolizer_path={symbolizer}" if symbolizer else ""),
         },
         suites=("threads",),
         wrapper=fixed,

@@ -103,7 +103,7 @@ def threads(tree):
                     file.path, line, f"{match[0]}: threads belong to {' and '.join(THREAD_HOMES)}"
                 )
     for file in tree.code():
-        for line, _ in file.find(r"[.>]detach\(\)"):
+        for line, _ in file.find(r"(?i:thread)[^;]*[.>]detach\(\)|\}\)\.detach\(\)"):
             yield Finding(file.path, line, "detach(): every thread has an owner that joins it")
 
 
@@ -217,6 +217,12 @@ COVERED_ELSEWHERE = {
     "migration/source/source_impl.cc": "tests/faults/migration_test.cc",
     "migration/source/source_link.cc": "tests/faults/migration_test.cc",
     "migration/source/switchover.cc": "tests/faults/one_side_test.cc",
+    # Command lines: tested as their user runs them.
+    "tools/common/demo.cc": "tests/interop/demo_test.py",
+    "tools/tern/demo_command.cc": "tests/interop/demo_test.py",
+    "tools/tern/main.cc": "tests/interop/demo_test.py",
+    "tools/vmm/guest_check_main.cc": "tests/faults/process_test.py",
+    "tools/vmm/main.cc": "tests/faults/process_test.py",
     # One table of functions, tested through every implementation that the CPU has.
     "ram/simd/generic.cc": "tests/unit/ram/simd/page_ops_test.cc",
     "ram/simd/x86_64.cc": "tests/unit/ram/simd/page_ops_test.cc",

@@ -135,8 +135,14 @@ class Planted(unittest.TestCase):
         self.assertEqual(self.findings("threads"), [])
 
     def test_a_detached_thread_is_named_anywhere(self):
-        self.append("tests/unit/base/fd_test.cc", "void f() { std::thread(g).detach(); }\n")
-        self.expect("threads", "tests/unit/base/fd_test.cc", 3)
+        for text in ("std::thread(g).detach();", "worker_thread_.detach();", "}).detach();"):
+            with self.subTest(text):
+                self.write("tests/unit/base/fd_test.cc", LICENCE + text + "\n")
+                self.expect("threads", "tests/unit/base/fd_test.cc", 2)
+
+    def test_other_things_may_be_detached(self):
+        self.append("tests/unit/base/fd_test.cc", "void f() { script_.detach(); }\n")
+        self.assertEqual(self.findings("threads"), [])
 
     # ---- headers
     def test_a_header_without_pragma_once(self):
