@@ -6,40 +6,60 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <thread>
 #include <utility>
 
 namespace tern::tool {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-constexpr QmpClient::Ms kReplyDeadline{60000};
-constexpr size_t kMaxMessage = 64u << 20;
+using SteadyClock = std::chrono::steady_clock;
 
-Result<int> try_connect(const std::string& path) noexcept {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) {
-    return Error(ErrorCode::invalid_argument, "socket path '" + path + "' must have 1 to 107 bytes");
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
+constexpr size_t kMaxLineBytes = 64u << 20;
+constexpr int kRetryMs = 10;
+
+int left_ms(SteadyClock::time_point until) noexcept {
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(until - SteadyClock::now()).count();
+  return static_cast<int>(std::clamp<decltype(left)>(left, 0, 1 << 30));
+}
+
+Error closed() noexcept { return {ErrorCode::channel, "QMP: the server closed the connection"}; }
+
+// A connected socket, or -1 with errno.
+int try_connect(const sockaddr_un& address) noexcept {
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return errno_error(ErrorCode::resource_exhausted, "socket", errno);
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    const int error = errno;
-    ::close(fd);
-    return errno_error(ErrorCode::channel, "cannot connect to '" + path + "'", error);
-  }
-  return fd;
+  if (fd < 0) return -1;
+  const auto* plain = static_cast<const sockaddr*>(static_cast<const void*>(&address));
+  if (::connect(fd, plain, sizeof address) == 0) return fd;
+  const int saved = errno;
+  ::close(fd);
+  errno = saved;
+  return -1;
+}
+
+Error command_error(const std::string& command, const Json& error) noexcept {
+  const std::string kind = error.is_object() ? error.value("class", "GenericError") : "";
+  const std::string desc = error.is_object() ? error.value("desc", "") : "";
+  const ErrorCode code =
+      kind == "CommandNotFound" ? ErrorCode::unsupported : ErrorCode::failed_precondition;
+  return {code, command + ": " + kind + ": " + desc};
+}
+
+std::string status_of(const Json& event) noexcept {
+  const auto data = event.find("data");
+  return data != event.end() && data->is_object() ? data->value("status", "") : "";
 }
 
 }  // namespace
 
 QmpClient::QmpClient(QmpClient&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
+      reply_deadline_(other.reply_deadline_),
       buffer_(std::move(other.buffer_)),
+      scanned_(other.scanned_),
       events_(std::move(other.events_)),
       greeting_(std::move(other.greeting_)) {}
 
@@ -48,78 +68,112 @@ QmpClient::~QmpClient() {
 }
 
 Result<QmpClient> QmpClient::connect(const std::string& path, Ms deadline) noexcept {
-  const auto until = Clock::now() + deadline;
-  for (;;) {
-    auto fd = try_connect(path);
-    if (fd) {
-      QmpClient client(*fd);
-      client.greeting_ = TERN_TRY(client.read_message(kReplyDeadline).context("QMP greeting of '" + path + "'"));
-      if (!client.greeting_.contains("QMP")) {
-        return Error(ErrorCode::peer_protocol, "'" + path + "' is not a QMP socket");
-      }
-      TERN_TRY(client.execute("qmp_capabilities"));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) {
+    return Error(ErrorCode::invalid_argument,
+                 "socket path '" + path + "' must have 1 to 107 bytes");
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const auto until = SteadyClock::now() + deadline;
+  while (true) {
+    const int fd = try_connect(address);
+    if (fd >= 0) {
+      QmpClient client(fd);
+      TERN_TRY(client.negotiate(path));
       return client;
     }
-    const int error = fd.error().sys_errno();
-    const bool not_yet = error == ENOENT || error == ECONNREFUSED;
-    if (!not_yet || Clock::now() >= until) return std::move(fd).error();
-    std::this_thread::sleep_for(Ms(10));  // the server is starting; a path cannot be waited for
+    const int error = errno;
+    const bool may_come = error == ENOENT || error == ECONNREFUSED || error == EAGAIN;
+    const std::string what = "cannot connect to '" + path + "'";
+    if (!may_come) return errno_error(ErrorCode::channel, what, error);
+    if (left_ms(until) == 0) return errno_error(ErrorCode::timed_out, what, error);
+    ::poll(nullptr, 0, kRetryMs);  // a socket file that does not exist yet cannot be waited for
   }
 }
 
-Result<void> QmpClient::send(const std::string& text) noexcept {
-  for (size_t at = 0; at < text.size();) {
-    const ssize_t n = ::send(fd_, text.data() + at, text.size() - at, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno_error(ErrorCode::channel, "writing to the QMP socket", errno);
-    at += static_cast<size_t>(n);
+Result<void> QmpClient::negotiate(const std::string& path) noexcept {
+  greeting_ = TERN_TRY(
+      read_message(SteadyClock::now() + reply_deadline_).context("QMP greeting of '" + path + "'"));
+  if (!greeting_.contains("QMP")) {
+    return Error(ErrorCode::peer_protocol, "'" + path + "' is not a QMP socket");
   }
+  (void)TERN_TRY(execute("qmp_capabilities"));
   return {};
 }
 
-Result<Json> QmpClient::read_message(Ms deadline) noexcept {
-  const auto until = Clock::now() + deadline;
-  for (;;) {
-    if (const size_t end = buffer_.find('\n'); end != std::string::npos) {
-      Json message = Json::parse(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-      buffer_.erase(0, end + 1);
-      if (message.is_discarded()) return Error(ErrorCode::peer_protocol, "the QMP server sent no JSON");
-      return message;
-    }
-    if (buffer_.size() > kMaxMessage) return Error(ErrorCode::peer_protocol, "QMP message above 64 MiB");
-    const auto left = std::chrono::duration_cast<Ms>(until - Clock::now()).count();
-    pollfd p{fd_, POLLIN, 0};
-    const int ready = ::poll(&p, 1, left > 0 ? static_cast<int>(left) : 0);
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready == 0) return Error(ErrorCode::timed_out, "no answer from the QMP server");
-    char chunk[65536];
-    const ssize_t n = ::recv(fd_, chunk, sizeof chunk, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno_error(ErrorCode::channel, "reading from the QMP socket", errno);
-    if (n == 0) return Error(ErrorCode::channel, "the QMP server closed the connection");
-    buffer_.append(chunk, static_cast<size_t>(n));
-  }
-}
-
-Result<Json> QmpClient::execute_raw(const Json& request) noexcept {
-  TERN_TRY(send(request.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n"));
-  for (;;) {
-    Json message = TERN_TRY(read_message(kReplyDeadline));
+Result<Json> QmpClient::execute_raw(const Json& request, int fd) noexcept {
+  TERN_TRY(send(request.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n", fd));
+  const auto until = SteadyClock::now() + reply_deadline_;
+  while (true) {
+    Json message = TERN_TRY(read_message(until));
     if (!message.contains("event")) return message;
     events_.push_back(std::move(message));
   }
 }
 
-Result<Json> QmpClient::execute(const std::string& command, Json arguments) noexcept {
-  Json request{{"execute", command}};
+Result<Json> QmpClient::execute(const std::string& command, Json arguments, int fd) noexcept {
+  Json request = {{"execute", command}};
   if (!arguments.is_null()) request["arguments"] = std::move(arguments);
-  Json reply = TERN_TRY(execute_raw(request));
-  if (reply.contains("error")) {
-    const Json& e = reply["error"];
-    return Error(ErrorCode::failed_precondition,
-                 command + ": " + e.value("class", "GenericError") + ": " + e.value("desc", ""));
+  Json reply = TERN_TRY(execute_raw(request, fd).context(command));
+  if (reply.contains("error")) return command_error(command, reply["error"]);
+  if (!reply.contains("return")) {
+    return Error(ErrorCode::peer_protocol, command + ": neither return nor error");
   }
-  return Json(reply["return"]);
+  return std::move(reply["return"]);
+}
+
+Result<void> QmpClient::send(std::string_view bytes, int fd) noexcept {
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  while (!bytes.empty()) {
+    iovec slice{const_cast<char*>(bytes.data()), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &slice;
+    message.msg_iovlen = 1;
+    if (fd >= 0) {
+      message.msg_control = control.data();
+      message.msg_controllen = control.size();
+      cmsghdr* header = CMSG_FIRSTHDR(&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN(sizeof(int));
+      std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    }
+    const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno_error(ErrorCode::channel, "QMP: cannot send", errno);
+    bytes.remove_prefix(static_cast<size_t>(n));
+    fd = -1;  // it went with the first bytes
+  }
+  return {};
+}
+
+Result<Json> QmpClient::read_message(Moment until) noexcept {
+  while (true) {
+    const size_t end = buffer_.find('\n', scanned_);
+    if (end != std::string::npos) {
+      Json value = Json::parse(buffer_.substr(0, end), nullptr, false);
+      buffer_.erase(0, end + 1);
+      scanned_ = 0;
+      if (value.is_object()) return value;
+      return Error(ErrorCode::peer_protocol, "QMP: the server sent a line that is no JSON object");
+    }
+    scanned_ = buffer_.size();
+    if (buffer_.size() > kMaxLineBytes) {
+      return Error(ErrorCode::peer_protocol, "QMP: the server sent a line of more than 64 MiB");
+    }
+    pollfd waiting{fd_, POLLIN, 0};
+    const int ready = ::poll(&waiting, 1, left_ms(until));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready == 0) return Error(ErrorCode::timed_out, "QMP: the server does not answer");
+    std::array<char, 65536> bytes;
+    const ssize_t n = ::recv(fd_, bytes.data(), bytes.size(), 0);
+    if (n < 0 && errno == EINTR) continue;
+    // After `quit` a server may reset the connection: for a client that is its end like any other.
+    if (n == 0 || (n < 0 && errno == ECONNRESET)) return closed();
+    if (n < 0) return errno_error(ErrorCode::channel, "QMP: cannot receive", errno);
+    buffer_.append(bytes.data(), static_cast<size_t>(n));
+  }
 }
 
 Result<Json> QmpClient::next_event(Ms deadline) noexcept {
@@ -128,9 +182,43 @@ Result<Json> QmpClient::next_event(Ms deadline) noexcept {
     events_.erase(events_.begin());
     return event;
   }
-  auto message = read_message(deadline);
+  Result<Json> message = read_message(SteadyClock::now() + deadline);
   if (!message && message.error().code() == ErrorCode::timed_out) return Json(nullptr);
   return message;
+}
+
+Result<Json> QmpClient::wait_event(std::string_view name, std::string_view status,
+                                   Ms deadline) noexcept {
+  const auto until = SteadyClock::now() + deadline;
+  while (true) {
+    Json event = TERN_TRY(next_event(Ms(left_ms(until))));
+    if (event.is_null()) {
+      return Error(ErrorCode::timed_out,
+                   "no event " + std::string(name) + " " + std::string(status));
+    }
+    if (event.value("event", "") != name) continue;
+    if (status.empty() || status_of(event) == status) return event;
+  }
+}
+
+Result<Json> QmpClient::watch_migration(Ms interval, Ms deadline,
+                                        const std::function<void(const Json&)>& progress) noexcept {
+  const auto until = SteadyClock::now() + deadline;
+  while (true) {
+    Json info = TERN_TRY(execute("query-migrate"));
+    if (progress) progress(info);
+    const std::string status = info.value("status", "");
+    if (status == "completed" || status == "failed" || status == "cancelled") return info;
+    if (left_ms(until) == 0) {
+      return Error(ErrorCode::timed_out, "QMP: the migration is still '" + status + "'");
+    }
+    // Events end the pause early: most of them mean that the status has changed.
+    pollfd waiting{fd_, POLLIN, 0};
+    const int pause = static_cast<int>(interval.count());
+    if (::poll(&waiting, 1, std::min(pause, left_ms(until))) > 0) {
+      events_.push_back(TERN_TRY(read_message(until)));
+    }
+  }
 }
 
 std::vector<Json> QmpClient::take_events() noexcept { return std::exchange(events_, {}); }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// QmpClient: one blocking QMP connection over a Unix socket, for tools. It knows the protocol, not the commands.
+// QmpClient: one blocking QMP connection over a Unix socket, for tools. It knows the protocol, not
+// the commands, except how to watch a migration.
 #pragma once
 
 #include <chrono>
-#include <memory>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tern/result.h"
@@ -15,34 +17,58 @@ namespace tern::tool {
 
 using Json = nlohmann::json;
 
-/// One thread.
+/// One thread. Events that arrive while something else is awaited are collected in their order.
 class QmpClient {
  public:
   using Ms = std::chrono::milliseconds;
 
-  /// Connects (trying again until `deadline` while nobody listens yet) and negotiates. Errors: channel, timed_out.
+  /// Connects (trying again until `deadline` while nobody listens yet) and negotiates.
+  /// Errors: invalid_argument (path), timed_out, channel, peer_protocol (no QMP greeting).
   static Result<QmpClient> connect(const std::string& path, Ms deadline) noexcept;
   QmpClient(QmpClient&& other) noexcept;
   QmpClient& operator=(QmpClient&&) = delete;
   ~QmpClient();
 
-  /// The value of "return". Errors: failed_precondition with "Class: desc" of an error reply; channel, timed_out.
-  Result<Json> execute(const std::string& command, Json arguments = nullptr) noexcept;
-  /// Sends the text as it is and gives the whole reply, error or not.
-  Result<Json> execute_raw(const Json& request) noexcept;
-  /// Waits up to `deadline` for one more event; null if none came.
+  /// How long a reply may take; 60 s unless set.
+  void set_reply_deadline(Ms deadline) noexcept { reply_deadline_ = deadline; }
+
+  /// The value of "return". A descriptor `fd` >= 0 is sent along (for getfd) and stays the
+  /// caller's. Errors: failed_precondition with "command: Class: desc" of an error reply,
+  /// unsupported if there is no such command; channel, timed_out, peer_protocol: the connection is
+  /// then of no more use.
+  Result<Json> execute(const std::string& command, Json arguments = nullptr, int fd = -1) noexcept;
+  /// Sends the request as it is and gives the whole reply, error or not.
+  Result<Json> execute_raw(const Json& request, int fd = -1) noexcept;
+
+  /// The oldest event, collected or waited for up to `deadline`; null if none came.
   Result<Json> next_event(Ms deadline) noexcept;
+  /// The next event of this name (a MIGRATION only with status `status`, unless that is ""); events
+  /// before it are dropped. Errors: timed_out, channel, peer_protocol.
+  Result<Json> wait_event(std::string_view name, std::string_view status, Ms deadline) noexcept;
   /// Events that came in so far, oldest first.
   std::vector<Json> take_events() noexcept;
+
+  /// Asks query-migrate every `interval`, and whenever an event comes, until the status is
+  /// completed, failed or cancelled; returns that answer. Each answer is shown to `progress`, which
+  /// may be empty. Events are kept.
+  Result<Json> watch_migration(Ms interval, Ms deadline,
+                               const std::function<void(const Json&)>& progress) noexcept;
+
+  /// {"QMP": …} as the server sent it.
   const Json& greeting() const noexcept { return greeting_; }
 
  private:
+  using Moment = std::chrono::steady_clock::time_point;
+
   explicit QmpClient(int fd) noexcept : fd_(fd) {}
-  Result<Json> read_message(Ms deadline) noexcept;
-  Result<void> send(const std::string& text) noexcept;
+  Result<void> negotiate(const std::string& path) noexcept;
+  Result<Json> read_message(Moment until) noexcept;
+  Result<void> send(std::string_view bytes, int fd) noexcept;
 
   int fd_;
+  Ms reply_deadline_{60000};
   std::string buffer_;
+  size_t scanned_ = 0;  // bytes of buffer_ known to hold no end of line
   std::vector<Json> events_;
   Json greeting_;
 };
