@@ -123,7 +123,7 @@ def configure(step, tally):
     wanted = json.dumps([step.setup, step.environment.get("CXX", "")])
     command = ["meson", "setup", step.directory, ROOT, *step.setup]
     if os.path.exists(os.path.join(step.directory, "build.ninja")):
-        # A build directory without our stamp was made by hand or by tools/demo: it is used as it is.
+        # Without our stamp it was made by hand or by tools/demo: it is used as it is.
         if not os.path.exists(stamp) or open(stamp, encoding="utf-8").read() == wanted:
             return True
         command.append("--wipe")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts what test programs say: every GoogleTest case, every line of TAP, and programs that only have
-an exit status. It reads the records of meson's testlog.json and runs nothing."""
+"""Counts what test programs say: every GoogleTest case, every line of TAP, and programs that only
+have an exit status. It reads the records of meson's testlog.json and runs nothing."""
 
 import re
 from collections import defaultdict
@@ -42,7 +42,7 @@ _SKIP_PLACE = re.compile(r"^\S+:\d+: Skipped$")
 
 
 def gtest_cases(text):
-    """(name, outcome, skip reason) of each case that ran; a case that never ended has outcome 'died'."""
+    """(name, outcome, skip reason) of each case that ran; one that never ended has 'died'."""
     running = None
     said = []
     for line in text.splitlines():

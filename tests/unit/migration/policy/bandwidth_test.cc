@@ -9,7 +9,9 @@ namespace {
 constexpr uint64_t kMiB = 1u << 20;
 constexpr Milliseconds ms(int n) { return Milliseconds(n); }
 
-TEST(BandwidthEstimator, knows_nothing_at_first) { EXPECT_EQ(BandwidthEstimator().bytes_per_s(), 0u); }
+TEST(BandwidthEstimator, knows_nothing_at_first) {
+  EXPECT_EQ(BandwidthEstimator().bytes_per_s(), 0u);
+}
 
 TEST(BandwidthEstimator, is_bytes_over_the_time_spent_sending) {
   BandwidthEstimator estimate;

@@ -164,7 +164,8 @@ TEST_F(ReturnListenerTest, a_flood_of_pongs_does_not_make_it_grow) {
 }
 
 TEST_F(ReturnListenerTest, a_wait_that_nobody_answers_names_its_deadline) {
-  const auto r = listener_.wait({"x-final-timeout", Milliseconds(1)}, [](const auto&) { return false; });
+  const auto r =
+      listener_.wait({"x-final-timeout", Milliseconds(1)}, [](const auto&) { return false; });
   ASSERT_FALSE(r);
   EXPECT_EQ(r.error().code(), ErrorCode::timed_out);
   EXPECT_EQ(r.error().message().rfind("x-final-timeout: ", 0), 0u) << r.error().message();
