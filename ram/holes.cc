@@ -14,7 +14,7 @@
 #include <string>
 
 #include "base/fd.h"
-#include "ram/dirty/marked_pages.h"
+#include "ram/dirty/block_checks.h"
 #include "ram/dirty/pagemap.h"
 #include "tern/dirty_tracker.h"
 
@@ -162,6 +162,7 @@ Result<std::string_view> find_in_block(PageTableMethod method, std::optional<Pag
 Result<std::string_view> find_populated_by(PageTableMethod method, std::span<const RamBlock> blocks,
                                            DirtyBitmap& into) noexcept {
   TERN_TRY(check_shape(blocks, into).context("finding untouched RAM"));
+  TERN_TRY(check_sharing(blocks).context("finding untouched RAM"));
   std::optional<Pagemap> pagemap;
   std::string_view used;
   for (size_t i = 0; i < blocks.size(); ++i) {

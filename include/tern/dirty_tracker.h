@@ -41,8 +41,9 @@ class TERN_API DirtyTracker {
   virtual Result<void> stop() noexcept = 0;
 
   /// Says that [offset, offset + bytes) of block `block` was written by something that the tracker
-  /// cannot see (device emulation under KVM, a debugger). Call it after the write. Appears in the
-  /// next harvest; without effect while not started. Any thread, does not block.
+  /// cannot see (device emulation under KVM, a debugger), or thrown away (a balloon's MADV_DONTNEED,
+  /// a punched hole). Call it after the write. Appears in the next harvest; without effect while
+  /// not started. Any thread, does not block.
   virtual void mark(size_t block, uint64_t offset, uint64_t bytes) noexcept = 0;
 
   /// true if run_service must run on a thread of its own between start and stop.
@@ -91,8 +92,9 @@ TERN_API std::unique_ptr<DirtyTracker> make_fed_tracker() noexcept;
 /// Sets in `into` the pages of `blocks` that may hold something other than zeros; pages that stay
 /// clear were never touched and read as zeros, and finding that did not read them. Uses
 /// PAGEMAP_SCAN, /proc/self/pagemap and SEEK_DATA, whichever the kernel and the mapping allow;
-/// where none does, everything is set. Returns the name of the method, for logs ("pagemap-scan",
-/// "pagemap", "all").
+/// where none does, everything is set. Call it after the tracker was started: what is filled later
+/// is then reported as dirty. Returns the name of the method, for logs ("pagemap-scan", "pagemap",
+/// "seek-data", "mincore", "all"; "mixed" where blocks differ).
 TERN_API Result<std::string_view> find_populated(std::span<const RamBlock> blocks,
                                                  DirtyBitmap& into) noexcept;
 

@@ -2,6 +2,8 @@
 
 #include "ram/dirty/fed.h"
 
+#include "ram/dirty/block_checks.h"
+
 namespace tern {
 
 // Trackers without a fault handler have nothing to serve.

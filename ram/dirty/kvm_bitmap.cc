@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <string>
 
+#include "ram/dirty/block_checks.h"
+
 namespace tern {
 namespace {
 

@@ -5,36 +5,9 @@
 #include <algorithm>
 #include <bit>
 #include <mutex>
-#include <string>
 #include <utility>
 
 namespace tern {
-
-Result<void> check_blocks(std::span<const RamBlock> blocks) noexcept {
-  for (const RamBlock& block : blocks) {
-    const uint64_t page = block.page_bytes;
-    const bool page_good = page >= kTargetPageBytes && std::has_single_bit(page);
-    if (!page_good || block.host == nullptr || block.used_bytes == 0 ||
-        block.used_bytes % page != 0 || reinterpret_cast<uintptr_t>(block.host) % page != 0) {
-      return Error(ErrorCode::invalid_argument,
-                   "RAM block " + block.idstr + ": address and length (" +
-                       std::to_string(block.used_bytes) +
-                       " bytes) must be multiples of its page (" + std::to_string(page) +
-                       " bytes, a power of two from 4096) and not 0");
-    }
-  }
-  return {};
-}
-
-Result<void> check_shape(std::span<const RamBlock> blocks, const DirtyBitmap& into) noexcept {
-  bool same = blocks.size() == into.blocks();
-  for (size_t i = 0; same && i < blocks.size(); ++i) {
-    same = into.block(i).pages() == blocks[i].used_bytes / kTargetPageBytes;
-  }
-  if (same) return {};
-  return Error(ErrorCode::invalid_argument,
-               "the dirty bitmap was not made for the RAM blocks that are tracked");
-}
 
 MarkedPages::BlockMarks::BlockMarks(uint64_t page_count) noexcept
     : pages(page_count),

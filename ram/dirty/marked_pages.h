@@ -15,16 +15,8 @@
 
 #include "tern/dirty_bitmap.h"
 #include "tern/ram_block.h"
-#include "tern/result.h"
 
 namespace tern {
-
-/// Errors: invalid_argument naming the block whose address or length is not a multiple of its page,
-/// or that is empty.
-Result<void> check_blocks(std::span<const RamBlock> blocks) noexcept;
-
-/// Errors: invalid_argument if `into` was made for other blocks.
-Result<void> check_shape(std::span<const RamBlock> blocks, const DirtyBitmap& into) noexcept;
 
 /// Thread rules: mark from any thread at any time; the rest on one thread.
 class MarkedPages {

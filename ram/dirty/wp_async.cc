@@ -7,15 +7,17 @@
 #include <string>
 #include <utility>
 
+#include "ram/dirty/block_checks.h"
+
 namespace tern {
 namespace {
 
 constexpr PageFilter kWritten{.all_of = kPageWritten};
-constexpr PageFilter kWrittenAndThere{.all_of = kPageWritten,
-                                      .any_of = kPagePresent | kPageSwapped};
+/// In private memory: pages of our own. A page of the file below (kPageFile) becomes ours at its
+/// first write.
+constexpr PageFilter kWrittenAndOurs{
+    .all_of = kPageWritten, .any_of = kPagePresent | kPageSwapped, .none_of = kPageFile};
 constexpr PageFilter kHoles{.all_of = kPageWritten, .none_of = kPagePresent | kPageSwapped};
-
-bool is_private_anonymous(const RamBlock& block) noexcept { return block.fd < 0 && !block.shared; }
 
 MemoryRange range_of(const RamBlock& block) noexcept { return {block.host, block.used_bytes}; }
 
@@ -32,6 +34,7 @@ WpAsyncTracker::~WpAsyncTracker() { stop().ignore("closing the descriptor lifts 
 Result<void> WpAsyncTracker::start(std::span<const RamBlock> blocks) noexcept {
   if (uffd_) return Error(ErrorCode::failed_precondition, "wp-async: already started");
   TERN_TRY(check_blocks(blocks).context("wp-async"));
+  TERN_TRY(check_sharing(blocks).context("wp-async"));
   Pagemap pagemap = TERN_TRY(Pagemap::open().context("wp-async"));
   const uint64_t wanted = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
                           kUffdFeatureWpUnpopulated | kUffdFeatureWpAsync;
@@ -54,10 +57,10 @@ Result<void> WpAsyncTracker::protect_block(const RamBlock& block) noexcept {
   TERN_TRY(uffd_->add(range_of(block), UFFDIO_REGISTER_MODE_WP));
   ++registered_;
   populated_.emplace_back();
-  if (!is_private_anonymous(block)) return uffd_->write_protect(range_of(block), true);
+  if (block.shared) return uffd_->write_protect(range_of(block), true);
   BlockBitmap there(block.used_bytes / kTargetPageBytes);
   TERN_TRY(pagemap_->scan(
-      range_of(block), kWrittenAndThere, Pagemap::Protect::yes,
+      range_of(block), kWrittenAndOurs, Pagemap::Protect::yes,
       [&](uint64_t offset, uint64_t bytes) { there.set_run(pages_of(offset, bytes)); }));
   populated_.back() = std::move(there);
   return {};
@@ -71,8 +74,8 @@ Result<uint64_t> WpAsyncTracker::harvest(DirtyBitmap& into) noexcept {
     const RamBlock& block = blocks_[i];
     BlockBitmap& map = into.block(i);
     Result<uint64_t> fresh = 0;
-    if (is_private_anonymous(block)) {
-      fresh = harvest_anonymous(block, populated_[i], map);
+    if (!block.shared) {
+      fresh = harvest_private(block, populated_[i], map);
     } else {
       uint64_t count = 0;
       Result<void> scanned = pagemap_->scan(
@@ -91,10 +94,10 @@ Result<uint64_t> WpAsyncTracker::harvest(DirtyBitmap& into) noexcept {
   return added;
 }
 
-Result<uint64_t> WpAsyncTracker::harvest_anonymous(const RamBlock& block, BlockBitmap& populated,
-                                                   BlockBitmap& into) noexcept {
+Result<uint64_t> WpAsyncTracker::harvest_private(const RamBlock& block, BlockBitmap& populated,
+                                                 BlockBitmap& into) noexcept {
   uint64_t added = 0;
-  TERN_TRY(pagemap_->scan(range_of(block), kWrittenAndThere, Pagemap::Protect::yes,
+  TERN_TRY(pagemap_->scan(range_of(block), kWrittenAndOurs, Pagemap::Protect::yes,
                           [&](uint64_t offset, uint64_t bytes) {
                             const PageRun run = pages_of(offset, bytes);
                             added += into.set_run(run);

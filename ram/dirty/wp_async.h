@@ -7,11 +7,12 @@
 // Untouched memory. The kernel can protect an empty page table entry only by putting a marker into
 // it, which costs page tables for the hole (2 MiB per GiB), and afterwards nobody can tell the hole
 // from a page that is swapped out: finding holes (ram/holes.h) would find none. So in private
-// anonymous memory holes are left alone: a hole that was written is present and unprotected, which
-// is what a harvest looks for. The one thing lost that way is a page that BECOMES a hole
-// (MADV_DONTNEED: its content is now zeros); a second scan, over holes, compares with what was
-// there before. Shared and file memory gets the markers: there an empty entry does not mean an
-// empty page, and holes are found by SEEK_DATA.
+// memory holes are left alone: a hole that was written is present and unprotected, which is what a
+// harvest looks for. The one thing lost that way is a page that BECOMES a hole (MADV_DONTNEED: its
+// content is now zeros); a second scan, over holes, compares with what was there before. (Not so in
+// private mappings of files and in huge pages: there the kernel leaves a marker for a page that was
+// protected. mark()'s contract covers it.) Shared memory gets the markers: there an empty entry
+// does not mean an empty page, and holes are found by SEEK_DATA.
 #pragma once
 
 #include <cstdint>
@@ -45,8 +46,8 @@ class WpAsyncTracker final : public DirtyTracker {
 
  private:
   Result<void> protect_block(const RamBlock& block) noexcept;
-  Result<uint64_t> harvest_anonymous(const RamBlock& block, BlockBitmap& populated,
-                                     BlockBitmap& into) noexcept;
+  Result<uint64_t> harvest_private(const RamBlock& block, BlockBitmap& populated,
+                                   BlockBitmap& into) noexcept;
 
   const uint64_t features_;
   MarkedPages marked_;

@@ -13,6 +13,7 @@
 #include <string>
 #include <utility>
 
+#include "ram/dirty/block_checks.h"
 #include "ram/holes.h"
 
 namespace tern {
@@ -69,6 +70,7 @@ Result<void> WpSyncTracker::start(std::span<const RamBlock> blocks) noexcept {
   }
   if (!wake_) return Error(ErrorCode::resource_exhausted, "wp-sync: no eventfd");
   TERN_TRY(check_blocks(blocks).context("wp-sync"));
+  TERN_TRY(check_sharing(blocks).context("wp-sync"));
   Uffd uffd = TERN_TRY(
       Uffd::open(features_ & (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM))
           .context("wp-sync"));

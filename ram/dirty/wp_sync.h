@@ -16,7 +16,7 @@
 // memory and huge pages get protection markers from the kernel.
 //
 // A page that is thrown away (MADV_DONTNEED, a punched hole) is NOT seen here until it is touched
-// again: tell mark().
+// again: mark() must tell.
 #pragma once
 
 #include <cstdint>

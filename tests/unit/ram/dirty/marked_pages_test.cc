@@ -128,34 +128,5 @@ TEST(MarkedPages, may_be_marked_by_any_thread_while_it_starts_and_stops) {
   EXPECT_GT(marks.load(), 0u);
 }
 
-TEST(CheckBlocks, a_block_that_is_not_whole_pages_is_refused_by_name) {
-  auto blocks = two_blocks();
-  EXPECT_TRUE(check_blocks(blocks));
-  blocks[1].used_bytes += 1;
-  Result<void> odd_length = check_blocks(blocks);
-  ASSERT_FALSE(odd_length);
-  EXPECT_EQ(odd_length.error().code(), ErrorCode::invalid_argument);
-  EXPECT_NE(odd_length.error().message().find("RAM block b"), std::string::npos);
-  blocks[1].used_bytes = 0;
-  EXPECT_FALSE(check_blocks(blocks));
-  blocks = two_blocks();
-  blocks[0].host += 8;
-  EXPECT_FALSE(check_blocks(blocks));
-  blocks = two_blocks();
-  blocks[0].page_bytes = 4095;
-  EXPECT_FALSE(check_blocks(blocks));
-  blocks[0].page_bytes = 0;
-  EXPECT_FALSE(check_blocks(blocks));
-}
-
-TEST(CheckShape, a_bitmap_of_other_blocks_is_refused) {
-  auto blocks = two_blocks();
-  const DirtyBitmap map(blocks);
-  EXPECT_TRUE(check_shape(blocks, map));
-  EXPECT_FALSE(check_shape(std::span(blocks).first(1), map));
-  blocks[1].used_bytes += 4096;
-  EXPECT_FALSE(check_shape(blocks, map));
-}
-
 }  // namespace
 }  // namespace tern

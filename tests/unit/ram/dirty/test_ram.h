@@ -6,8 +6,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,6 +38,7 @@ enum class Backing {
   memfd,
   huge_private,
   huge_shared,
+  private_memfd,
   private_file
 };
 
@@ -53,10 +56,29 @@ inline const char* name_of(Backing backing) {
       return "huge_private";
     case Backing::huge_shared:
       return "huge_shared";
+    case Backing::private_memfd:
+      return "private_memfd";
     case Backing::private_file:
       return "private_file";
   }
   return "?";
+}
+
+/// A file without a name, on a disk if there is one.
+inline Fd temporary_file() {
+  for (std::string path : {"/var/tmp/tern-XXXXXX", "/tmp/tern-XXXXXX", "./tern-XXXXXX"}) {
+    Fd fd(::mkostemp(path.data(), O_CLOEXEC));
+    if (!fd) continue;
+    ::unlink(path.c_str());
+    return fd;
+  }
+  return {};
+}
+
+/// tmpfs counts as shared memory with the kernel, even when it is mapped privately.
+inline bool is_tmpfs(int fd) {
+  struct statfs about {};
+  return ::fstatfs(fd, &about) == 0 && about.f_type == TMPFS_MAGIC;
 }
 
 /// A mapping as a RamBlock. ram().host is nullptr if the machine has none of that kind (no huge
@@ -70,15 +92,13 @@ class TestRam {
     if (huge) block_.page_bytes = kHuge;
     block_.shared = backing == Backing::shared_anonymous || backing == Backing::memfd ||
                     backing == Backing::huge_shared;
-    if (backing == Backing::memfd) fd_ = Fd(::memfd_create("tern-test", MFD_CLOEXEC));
+    if (backing == Backing::memfd || backing == Backing::private_memfd) {
+      fd_ = Fd(::memfd_create("tern-test", MFD_CLOEXEC));
+    }
     if (backing == Backing::huge_shared) {
       fd_ = Fd(::memfd_create("tern-test", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB));
     }
-    if (backing == Backing::private_file) {
-      char path[] = "/var/tmp/tern-test-XXXXXX";
-      fd_ = Fd(::mkostemp(path, O_CLOEXEC));
-      ::unlink(path);
-    }
+    if (backing == Backing::private_file) fd_ = temporary_file();
     if (fd_) {
       EXPECT_EQ(::ftruncate(fd_.get(), static_cast<off_t>(block_.used_bytes)), 0);
     }

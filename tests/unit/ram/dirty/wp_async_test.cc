@@ -132,6 +132,12 @@ TEST_F(WpAsync, a_private_mapping_of_a_file_is_tracked) {
   EXPECT_EQ(harvest_pages(*tracker_, ram.blocks()), (Pages{1, 100, 200}));
 }
 
+TEST_F(WpAsync, shared_memory_described_as_private_is_refused) {
+  TestRam ram(Backing::memfd, 64);
+  ram.block().shared = false;
+  EXPECT_EQ(tracker_->start(ram.blocks()).error().code(), ErrorCode::invalid_argument);
+}
+
 TEST_F(WpAsync, several_blocks_are_reported_each_in_its_own_map) {
   const TestRam a(Backing::anonymous, 64, "a");
   const TestRam b(Backing::memfd, 300, "b");

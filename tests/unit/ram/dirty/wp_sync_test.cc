@@ -112,6 +112,7 @@ TEST_F(WpSync, a_second_service_is_refused) {
 
 TEST_F(WpSync, a_private_mapping_of_a_file_is_refused_by_name) {
   const TestRam ram(Backing::private_file, 16, "rom");
+  if (test::is_tmpfs(ram.block().fd)) GTEST_SKIP() << "temporary files are on a tmpfs here";
   Result<void> started = tracker_->start(ram.blocks());
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code(), ErrorCode::unsupported);
@@ -122,6 +123,7 @@ TEST_F(WpSync, a_block_refused_leaves_the_blocks_before_it_unprotected) {
   const TestRam good(Backing::anonymous, 16, "good");
   good.write_all(1);
   const TestRam bad(Backing::private_file, 16, "bad");
+  if (test::is_tmpfs(bad.block().fd)) GTEST_SKIP() << "temporary files are on a tmpfs here";
   const RamBlock blocks[] = {good.block(), bad.block()};
   ASSERT_FALSE(tracker_->start(blocks));
   good.write(3, 9);  // would block for ever

@@ -296,7 +296,10 @@ TEST_P(WriteProtect, holes_are_still_found_while_it_tracks) {
   Result<std::string_view> method = find_populated(ram_->blocks(), populated);
   ASSERT_TRUE(method) << method.error().message();
   RecordProperty("method", std::string(*method));
-  const bool can_tell = *method != "all";
+  // The kernel's markers look like swapped pages: sync mode needs them in private mappings of
+  // shared memory.
+  const bool markers = mode() == WriteProtectMode::sync && backing() == Backing::private_memfd;
+  const bool can_tell = *method != "all" && !markers;
   const uint64_t step =
       backing() == Backing::anonymous_thp ? 512 : ram_->block().page_bytes / kPage;
   EXPECT_EQ(populated.count(), can_tell ? 2 * step : kPages);
@@ -313,7 +316,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(testing::Values(WriteProtectMode::async, WriteProtectMode::sync),
                      testing::Values(Backing::anonymous, Backing::anonymous_thp,
                                      Backing::shared_anonymous, Backing::memfd,
-                                     Backing::huge_private, Backing::huge_shared)),
+                                     Backing::private_memfd, Backing::huge_private,
+                                     Backing::huge_shared)),
     name_param);
 
 }  // namespace
