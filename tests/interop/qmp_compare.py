@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replays the same QMP requests against tern-vmm and a real QEMU and compares the answers: success or
-error class, members and the types of their values, and the words of the error where clients look at
-them. What differs on purpose is in DIFFERENCES, with the reason; a difference that is gone is a failure
-too. Usage: qmp_compare.py BUILD_ROOT [-v]. Prints TAP."""
+"""Replays the same QMP requests against tern-vmm and a real QEMU and compares the answers: success
+or error class, members and the types of their values, and the words of the error where clients look
+at them. What differs on purpose is in DIFFERENCES, with the reason; a difference that is gone is a
+failure too. Usage: qmp_compare.py BUILD_ROOT [-v]. Prints TAP."""
 import array
 import json
 import os
@@ -24,8 +24,8 @@ STATE_8_2 = "an address that does not parse leaves the state alone, as QEMU 8.2 
 DIFFERENCES = {
     "single quoted strings": "QEMU's extension of JSON; not supported",
     "overlong UTF-8": "tern refuses overlong forms",
-    "number out of range": "tern refuses it; QEMU makes it infinite and answers with what is no JSON",
-    "oob asked for": "no command of tern can run out of band yet, so the greeting does not offer it",
+    "number out of range": "tern refuses it; QEMU echoes what is no JSON",
+    "oob asked for": "no command of tern runs out of band, so it is not offered",
     "max-bandwidth negative": STRICT,
     "migrate channels": NEWER,
     "migrate blk": NO_ENGINE,
@@ -33,8 +33,8 @@ DIFFERENCES = {
     "capability xbzrle": NO_ENGINE,
     "migrate port above 65535": STRICT,
     "query-migrate after bad uri": STATE_8_2,
-    "status after cancel": "the guest has the state it had before, as in QEMU 8.1 and later",
-    "query-migrate listening": "QEMU 7.2 has no status before the connection; later versions say setup",
+    "status after cancel": "the guest has its state from before, as in QEMU 8.1 and later",
+    "query-migrate listening": "QEMU 7.2 has no status before the connection; later ones do",
 }
 
 
@@ -44,7 +44,9 @@ class Side:
     def __init__(self, name, argv, path, directory):
         self.name = name
         self.log = open(os.path.join(directory, name + ".log"), "wb")
-        self.process = subprocess.Popen(argv, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            argv, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL
+        )
         self.path = path
         self.sock = None
         self.buffer = b""
@@ -145,14 +147,16 @@ def same(ours, theirs):
 
 def words(ours, theirs):
     """As same, and the very words of the error: the templates that scripts match."""
-    return same(ours, theirs) or (
-        "" if ours.get("error") == theirs.get("error") else f"{ours['error']} is not {theirs['error']}")
+    if ours.get("error") != theirs.get("error"):
+        return f"{ours} is not {theirs}"
+    return same(ours, theirs)
 
 
 def value(ours, theirs):
     """As same, and equal values."""
-    return same(ours, theirs) or (
-        "" if ours.get("return") == theirs.get("return") else f"{ours['return']} is not {theirs['return']}")
+    if ours.get("return") != theirs.get("return"):
+        return f"{ours} is not {theirs}"
+    return same(ours, theirs)
 
 
 def part(ours, theirs):
@@ -231,7 +235,9 @@ BEFORE_NEGOTIATION = [
     raw("negotiation, enable unknown", text("qmp_capabilities", {"enable": ["foo"]}), words),
     raw("negotiation, enable number", text("qmp_capabilities", {"enable": [7]}), same),
     raw("exec-oob before negotiation", b'{"exec-oob":"qmp_capabilities"}', words),
-    raw("negotiation, arguments no object", b'{"execute":"qmp_capabilities","arguments":[]}', words),
+    raw(
+        "negotiation, arguments no object", b'{"execute":"qmp_capabilities","arguments":[]}', words
+    ),
 ]
 
 PROTOCOL = [
@@ -321,7 +327,14 @@ BASE = [
     cmd("pmemsave", words, name="pmemsave, no filename", val=0, size=1),
     cmd("pmemsave", words, name="pmemsave, val a string", val="0", size=1, filename="/dev/null"),
     cmd("pmemsave", words, name="pmemsave, size a fraction", val=0, size=1.5, filename="/dev/null"),
-    cmd("pmemsave", words, name="pmemsave, size too large", val=0, size=2**63, filename="/dev/null"),
+    cmd(
+        "pmemsave",
+        words,
+        name="pmemsave, size too large",
+        val=0,
+        size=2**63,
+        filename="/dev/null",
+    ),
     cmd("pmemsave", words, name="pmemsave, filename a number", val=0, size=1, filename=1),
     cmd("pmemsave", same, name="pmemsave, no such directory", val=0, size=1, filename="/no/such/x"),
     cmd("pmemsave", value, name="pmemsave", val=0, size=4096, filename="/dev/null"),
@@ -365,13 +378,19 @@ SETTINGS = [
     capabilities("an empty list", [], value),
     capabilities("events on", [("events", True)], value),
     capabilities("events off", [("events", False)], value),
-    capabilities("three at once", [("return-path", True), ("validate-uuid", True),
-                                   ("pause-before-switchover", True)], value),
+    capabilities(
+        "three at once",
+        [("return-path", True), ("validate-uuid", True), ("pause-before-switchover", True)],
+        value,
+    ),
     cmd("query-migrate-capabilities", capability_list, name="capabilities after three at once"),
     capabilities("the last one wins", [("return-path", True), ("return-path", False)], value),
     cmd("query-migrate-capabilities", capability_list, name="capabilities after the last one wins"),
-    capabilities("three off", [("return-path", False), ("validate-uuid", False),
-                               ("pause-before-switchover", False)], value),
+    capabilities(
+        "three off",
+        [("return-path", False), ("validate-uuid", False), ("pause-before-switchover", False)],
+        value,
+    ),
     capabilities("capability unknown", [("nosuch", True)], words),
     capabilities("capability a number", [(1, True)], words),
     capabilities("capability xbzrle", [("xbzrle", False)]),
@@ -380,13 +399,25 @@ SETTINGS = [
     capabilities("good then bad", [("validate-uuid", True), ("nosuch", True)], words),
     cmd("query-migrate-capabilities", capability_list, name="capabilities after good then bad"),
     cmd("migrate-set-capabilities", words, name="capabilities an object", capabilities={}),
-    cmd("migrate-set-capabilities", words, name="capabilities, state missing",
-        capabilities=[{"capability": "events"}]),
-    cmd("migrate-set-capabilities", words, name="capabilities, second name missing",
-        capabilities=[{"capability": "events", "state": False}, {"state": True}]),
+    cmd(
+        "migrate-set-capabilities",
+        words,
+        name="capabilities, state missing",
+        capabilities=[{"capability": "events"}],
+    ),
+    cmd(
+        "migrate-set-capabilities",
+        words,
+        name="capabilities, second name missing",
+        capabilities=[{"capability": "events", "state": False}, {"state": True}],
+    ),
     cmd("migrate-set-capabilities", words, name="capabilities, a number", capabilities=[1]),
-    cmd("migrate-set-capabilities", words, name="capabilities, extra member",
-        capabilities=[{"capability": "events", "state": False, "x": 1}]),
+    cmd(
+        "migrate-set-capabilities",
+        words,
+        name="capabilities, extra member",
+        capabilities=[{"capability": "events", "state": False, "x": 1}],
+    ),
 ]
 
 OUTGOING = [
@@ -409,14 +440,27 @@ OUTGOING = [
     cmd("query-migrate", value, name="query-migrate after refused requests"),
     cmd("migrate", same, name="migrate blk", uri="unix:/no/such/socket", blk=False),
     ("settle", None, None),
-    cmd("migrate", same, name="migrate channels", channels=[
-        {"channel-type": "main", "addr": {"transport": "exec", "args": ["/bin/false"]}}]),
+    cmd(
+        "migrate",
+        same,
+        name="migrate channels",
+        channels=[{"channel-type": "main", "addr": {"transport": "exec", "args": ["/bin/false"]}}],
+    ),
     ("settle", None, None),
-    cmd("migrate", same, name="migrate, channels and uri", uri="tcp:127.0.0.1:1", channels=[
-        {"channel-type": "main", "addr": {"transport": "exec", "args": ["/bin/false"]}}]),
+    cmd(
+        "migrate",
+        same,
+        name="migrate, channels and uri",
+        uri="tcp:127.0.0.1:1",
+        channels=[{"channel-type": "main", "addr": {"transport": "exec", "args": ["/bin/false"]}}],
+    ),
     cmd("migrate", same, name="migrate, no channel", channels=[]),
-    cmd("migrate", same, name="migrate, channel without address",
-        channels=[{"channel-type": "main"}]),
+    cmd(
+        "migrate",
+        same,
+        name="migrate, channel without address",
+        channels=[{"channel-type": "main"}],
+    ),
     cmd("migrate", same, name="migrate to an empty uri", uri=""),
     cmd("query-migrate", same, name="query-migrate after bad uri"),
     cmd("migrate", same, name="migrate, unknown scheme", uri="foo"),
@@ -462,8 +506,12 @@ OUTGOING = [
     cmd("stop", value, name="stop after cancel"),
     cmd("migrate", value, name="migrate after cancel", uri="exec:cat >/dev/null"),
     ("until pre-switchover", None, None),
-    cmd("migrate-continue", value, name="continue from pre-switchover for real",
-        state="pre-switchover"),
+    cmd(
+        "migrate-continue",
+        value,
+        name="continue from pre-switchover for real",
+        state="pre-switchover",
+    ),
     ("settle", None, None),
     cmd("query-migrate", same, name="query-migrate when completed"),
     cmd("query-status", value, name="status when completed"),
@@ -499,8 +547,13 @@ INCOMING = [
     cmd("migrate_cancel", value, name="cancel when waiting"),
     parameters("parameters when waiting", value, downtime_limit=5),
     capabilities("capabilities when waiting", [("return-path", True)], value),
-    cmd("migrate-incoming", same, name="incoming, exit-on-error a string", uri="tcp:127.0.0.1:0",
-        exit_on_error="x"),
+    cmd(
+        "migrate-incoming",
+        same,
+        name="incoming, exit-on-error a string",
+        uri="tcp:127.0.0.1:0",
+        exit_on_error="x",
+    ),
     cmd("migrate-incoming", same, name="incoming", uri="tcp:127.0.0.1:0"),
     cmd("query-migrate", same, name="query-migrate listening"),
     cmd("migrate-incoming", same, name="incoming again", uri="tcp:127.0.0.1:0"),
@@ -521,11 +574,42 @@ class Comparison:
         theirs = os.path.join(self.directory, "qemu.qmp")
         ours = os.path.join(self.directory, "tern.qmp")
         more = ["-incoming", "defer"] if incoming else []
-        qemu = Side("qemu", [QEMU, "-machine", "none", "-nodefaults", "-display", "none", "-S", "-m", "1M",
-                             "-qmp", f"unix:{theirs},server=on,wait=off", *more], theirs, self.directory)
+        qemu = Side(
+            "qemu",
+            [
+                QEMU,
+                "-machine",
+                "none",
+                "-nodefaults",
+                "-display",
+                "none",
+                "-S",
+                "-m",
+                "1M",
+                "-qmp",
+                f"unix:{theirs},server=on,wait=off",
+                *more,
+            ],
+            theirs,
+            self.directory,
+        )
         more = ["--incoming", "defer"] if incoming else []
-        tern = Side("tern", [self.vmm, "--machine", "none", "--ram", "1M", "--paused",
-                             "--qmp", f"unix:{ours}", *more], ours, self.directory)
+        tern = Side(
+            "tern",
+            [
+                self.vmm,
+                "--machine",
+                "none",
+                "--ram",
+                "1M",
+                "--paused",
+                "--qmp",
+                f"unix:{ours}",
+                *more,
+            ],
+            ours,
+            self.directory,
+        )
         return tern, qemu
 
     def result(self, name, fault):
@@ -558,8 +642,10 @@ class Comparison:
         tern, qemu = sides
         for name, data, compare in requests:
             if data is None:
-                wanted = {"settle": ("none", "completed", "failed", "cancelled"),
-                          "until pre-switchover": ("pre-switchover",)}[name]
+                wanted = {
+                    "settle": ("none", "completed", "failed", "cancelled"),
+                    "until pre-switchover": ("pre-switchover",),
+                }[name]
                 for side in sides:
                     self.settle(side, wanted)
                 continue
@@ -567,7 +653,9 @@ class Comparison:
             if VERBOSE:
                 print(f"#   {data!r}\n#   tern {ours}\n#   qemu {theirs}")
             # A broken text may be answered twice by QEMU; tern answers once.
-            fault = compare(ours[0], theirs[0]) if ours and theirs else f"{ours} is not like {theirs}"
+            fault = (
+                compare(ours[0], theirs[0]) if ours and theirs else f"{ours} is not like {theirs}"
+            )
             if len(ours) > 1:
                 fault = f"{len(ours)} answers: {ours}"
             self.result(name, fault)

@@ -150,8 +150,10 @@ TEST_F(DispatcherTest, quit_is_told_to_whoever_writes_the_reply) {
 // Any mutation of a request gets exactly one reply that is JSON with a return or an error.
 TEST_F(DispatcherTest, mutated_requests_always_get_one_well_formed_reply) {
   const std::vector<std::string> seeds = {
-      R"({"execute":"migrate-set-parameters","arguments":{"max-bandwidth":1,"x-peer-version":"tern"}})",
-      R"({"execute":"migrate-set-capabilities","arguments":{"capabilities":[{"capability":"events","state":true}]},"id":{"a":[1,2]}})",
+      R"({"execute":"migrate-set-parameters","arguments":{"max-bandwidth":1,)"
+      R"("x-peer-version":"tern"}})",
+      R"({"execute":"migrate-set-capabilities","arguments":{"capabilities":[)"
+      R"({"capability":"events","state":true}]},"id":{"a":[1,2]}})",
       R"({"execute":"query-migrate","id":"\u00e9"})",
       R"({"execute":"migrate-continue","arguments":{"state":"pre-switchover"}})",
       R"({"execute":"pmemsave","arguments":{"val":0,"size":1,"filename":"/dev/null"}})"};

@@ -90,7 +90,8 @@ TEST(MigrationInfo, ram_has_every_member_of_qemu_with_its_value) {
   EXPECT_EQ(info["ram"], Json::parse(R"({"transferred":1,"remaining":2,"total":3,"duplicate":4,
       "skipped":0,"normal":5,"normal-bytes":6,"page-size":4096,"dirty-pages-rate":7,"mbps":168.5,
       "pages-per-second":8,"dirty-sync-count":9,"postcopy-requests":0,"multifd-bytes":0,
-      "precopy-bytes":10,"downtime-bytes":11,"postcopy-bytes":0,"dirty-sync-missed-zero-copy":0})"));
+      "precopy-bytes":10,"downtime-bytes":11,"postcopy-bytes":0,
+      "dirty-sync-missed-zero-copy":0})"));
 }
 
 TEST(MigrationInfo, when_completed_nothing_remains_and_nothing_is_dirtied) {
