@@ -150,9 +150,10 @@ def count_test(tally, where, name, protocol, record, log):
         tally.fail(where, f"{name} ({result.lower()} after its last case)", log)
 
 
-_REPORT = re.compile(r"^[\w ,+-]+: \d+ runs: .*\d")
+_REPORT = re.compile(r"^(?:# )?([\w ,+-]+: \d+ runs: .*\d)")
 
 
 def report_lines(record):
     """Lines that are worth showing although the test passed: how often what ending was seen."""
-    return [line for line in (record.get("stdout") or "").splitlines() if _REPORT.match(line)]
+    matches = (_REPORT.match(line) for line in (record.get("stdout") or "").splitlines())
+    return [match[1] for match in matches if match]

@@ -111,10 +111,10 @@ class Counting(unittest.TestCase):
         self.assertEqual(len(total.failures), 1)
 
     def test_the_count_of_endings_is_shown(self):
-        record = {"stdout": "[ RUN      ] x\ncuts: 160 runs: kept 150, unknown 10, both sides 0\n"}
-        self.assertEqual(
-            report_lines(record), ["cuts: 160 runs: kept 150, unknown 10, both sides 0"]
-        )
+        said = "cuts: 160 runs: kept 150, unknown 10, both sides 0"
+        killed = "killed, kvm: 20 runs: kept 20, both sides 0"
+        record = {"stdout": f"[ RUN      ] x\n{said}\n# {killed}\nok 1 - x\n"}
+        self.assertEqual(report_lines(record), [said, killed])
 
 
 if __name__ == "__main__":
