@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The test guest: one boot sector. It owns nothing but the range of memory it is told to write, and knows
-# nothing of migration: it fills the range once, then for ever adds one to byte 0 of every page in order and
-# prints a character each round. From the memory alone a checker can then prove that no write was lost or
-# replayed. tools/vmm/guest_params.h describes the same block and pattern for the C++ side.
+# The test guest: one boot sector. It owns nothing but the range of memory it is told to write, and
+# knows nothing of migration: it fills the range once, then for ever adds one to byte 0 of every
+# page in order and prints a character each round. From the memory alone a checker can then prove
+# that no write was lost or replayed. tools/vmm/guest_params.h describes the same block and pattern
+# for the C++ side.
 #
-# Start: real mode at 0:0x7c00. EAX = "VCPU" and EBX = index when tern-vmm starts a vCPU; anything else
-# (a PC's firmware) means index 0.
+# Start: real mode at 0:0x7c00. EAX = "VCPU" and EBX = index when tern-vmm starts a vCPU; anything
+# else (a PC's firmware) means index 0.
 #
-# Parameter block at 0x500, little-endian, written by the VMM before the start. Where the magic is missing
-# the guest writes the block itself with its defaults, so that its memory can be checked there too.
+# Parameter block at 0x500, little-endian, written by the VMM before the start. Where the magic is
+# missing the guest writes the block itself with its defaults, so that its memory can be checked
+# there too.
 #   +0x00 u32 magic "TERN"     +0x04 u32 version 1
-#   +0x08 u64 range start      +0x10 u64 range length in pages    (both below 4 GiB for this guest)
+#   +0x08 u64 range start      +0x10 u64 range length in pages    (both below 4 GiB here)
 #   +0x18 u64 TSC ticks per page, 0 = full speed                  +0x20 u32 number of vCPUs
 #   +0x40 per vCPU: u32 pages filled, u32 rounds done
 #
-# Registers once it runs: EBX status of this vCPU, EBP first byte of its slice, ESP end of it (there is no
-# stack), EDI page at work, ECX:ESI time when the page may be left. All state is in registers and in the
-# block: whoever moves both moves the guest. While it fills, XMM0-3 hold 64 bytes of the page.
+# Registers once it runs: EBX status of this vCPU, EBP first byte of its slice, ESP end of it (there
+# is no stack), EDI page at work, ECX:ESI time when the page may be left. All state is in registers
+# and in the block: whoever moves both moves the guest. While it fills, XMM0-3 hold 64 bytes of the
+# page.
 
         .set    BLOCK, 0x500
         .set    MAGIC, 0x4e524554       # "TERN"
@@ -95,7 +98,7 @@ slice:                                  # pages [i * total / n, (i + 1) * total 
         cmpl    %esp, %edi
         jae     idle
 
-fill:                                   # 16 words that tell the page, repeated; byte 0 is the counter
+fill:                                   # 16 words that tell the page, repeated; byte 0 counts
         movl    %edi, %eax
         shrl    $12, %eax
         imull   $0x85ebca6b, %eax, %eax
@@ -105,8 +108,10 @@ fill:                                   # 16 words that tell the page, repeated;
 1:      stosl
         addl    $0x9e3779b1, %eax
         loop    1b
-        movups  (%esi), %xmm0           # 16 bytes a step, not 4: where KVM has to emulate each
-        movups  16(%esi), %xmm1         # instruction of protected mode, a fill takes its time
+        # 16 bytes a step, not 4: where KVM has to emulate protected mode instruction by
+        # instruction, rep movsl took three times as long.
+        movups  (%esi), %xmm0
+        movups  16(%esi), %xmm1
         movups  32(%esi), %xmm2
         movups  48(%esi), %xmm3
         movl    $63, %ecx

@@ -111,7 +111,8 @@ TEST(threads_machine, a_serial_line_nobody_reads_does_not_keep_it_from_stopping)
   Vm vm(with({0x100000, 1, 0, 1}));
   ASSERT_GE(::fcntl(vm.line.fd(), F_SETPIPE_SZ, 4096), 4096);
   must(vm.machine->resume_all());
-  // A pipe of one page takes no second write until the first was read, so round 1 cannot be printed.
+  // A pipe of one page takes no second write until the first was read, so round 1 cannot be
+  // printed.
   while (verdict_of(*vm.machine).slices[0].rounds < 2) std::this_thread::yield();
   must(vm.machine->pause_all(RunState::finish_migrate));
   Vm to(with({0x100000, 1, 0, 1}, true));
