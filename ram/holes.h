@@ -9,15 +9,18 @@
 // they are for this purpose.)
 //
 // What the answer rests on, per block:
-//  - private anonymous memory: the page tables. Empty entry: zeros. The page of zeros that reads
-//  map: zeros
-//    (PAGEMAP_SCAN can tell; reading /proc/self/pagemap counts it as populated).
-//  - shared memory with a descriptor: SEEK_DATA and SEEK_HOLE, for an empty page table entry says
-//  nothing there.
-//  - a private mapping of a file: the data of the file and the page tables, both.
-//  - huge pages (hugetlbfs knows no SEEK_DATA): private ones by mincore(2); shared ones by the page tables, if they have
-//    as many as the file says it has.
-//  - shared memory without a descriptor: everything.
+//
+// private anonymous memory: the page tables. An empty entry is zeros; so is the page of zeros that
+// reads map (PAGEMAP_SCAN can tell, reading /proc/self/pagemap counts it as populated).
+//
+// shared memory with a descriptor: SEEK_DATA and SEEK_HOLE. An empty entry says nothing there.
+//
+// a private mapping of a file: the data of the file and the page tables, both.
+//
+// huge pages (hugetlbfs knows no SEEK_DATA): private ones by mincore(2); shared ones by the page
+// tables, if they have as many as the file says it has.
+//
+// shared memory without a descriptor: everything.
 #pragma once
 
 #include <string_view>
