@@ -212,13 +212,13 @@ COVERED_ELSEWHERE = {
     # The phases of a migration need a peer: tested as whole migrations over real connections.
     "migration/destination/destination_impl.cc": "tests/faults/migration_test.cc",
     "migration/destination/return_sender.cc": "tests/faults/migration_test.cc",
-    "migration/destination/stream_loader.cc": "tests/faults/migration_test.cc",
     "migration/source/precopy.cc": "tests/faults/migration_test.cc",
     "migration/source/source_impl.cc": "tests/faults/migration_test.cc",
     "migration/source/source_link.cc": "tests/faults/migration_test.cc",
     "migration/source/switchover.cc": "tests/faults/one_side_test.cc",
     # Command lines: tested as their user runs them.
     "tools/common/demo.cc": "tests/interop/demo_test.py",
+    "tools/docgen.cc": "docs/reference/states.md",
     "tools/tern/demo_command.cc": "tests/interop/demo_test.py",
     "tools/tern/main.cc": "tests/interop/demo_test.py",
     "tools/vmm/guest_check_main.cc": "tests/faults/process_test.py",
