@@ -76,13 +76,21 @@ Result<void> WpSyncTracker::start(std::span<const RamBlock> blocks) noexcept {
           .context("wp-sync"));
   blocks_.assign(blocks.begin(), blocks.end());
   marked_.start(blocks);
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    Result<void> protected_now = protect_block(uffd, blocks[i]);
-    if (protected_now) continue;
-    remove_blocks(uffd, i + 1).ignore("the error that matters is the one that made us stop");
+  size_t registered = 0;
+  Result<void> result;
+  for (size_t i = 0; result && i < blocks.size(); ++i) {
+    Result<uint64_t> calls = register_block(uffd, blocks[i]);
+    // Only what is ours may be removed again: Linux 6.1 lets one userfaultfd remove the range of
+    // another.
+    registered += calls ? 1 : 0;
+    result = calls ? protect_block(uffd, blocks[i], *calls) : std::move(calls).error();
+    if (!result) result = std::move(result).context("wp-sync: RAM block " + blocks[i].idstr);
+  }
+  if (!result) {
+    remove_blocks(uffd, registered).ignore("the error that matters is the one that made us stop");
     marked_.stop();
     blocks_.clear();
-    return std::move(protected_now).context("wp-sync: RAM block " + blocks[i].idstr);
+    return result;
   }
   const MutexLock lock(mutex_);
   uffd_.emplace(std::move(uffd));
@@ -90,10 +98,14 @@ Result<void> WpSyncTracker::start(std::span<const RamBlock> blocks) noexcept {
   return {};
 }
 
-Result<void> WpSyncTracker::protect_block(const Uffd& uffd, const RamBlock& block) noexcept {
+Result<uint64_t> WpSyncTracker::register_block(const Uffd& uffd, const RamBlock& block) noexcept {
   const uint64_t mode =
       UFFDIO_REGISTER_MODE_WP | (needs_missing(block) ? UFFDIO_REGISTER_MODE_MISSING : 0);
-  const uint64_t calls = TERN_TRY(uffd.add(range_of(block), mode));
+  return uffd.add(range_of(block), mode);
+}
+
+Result<void> WpSyncTracker::protect_block(const Uffd& uffd, const RamBlock& block,
+                                          uint64_t calls) noexcept {
   if ((calls & uint64_t{1} << _UFFDIO_WRITEPROTECT) == 0) {
     return Error(ErrorCode::unsupported,
                  "the kernel cannot write-protect this kind of memory (shared memory and huge "
@@ -164,7 +176,8 @@ Result<uint64_t> WpSyncTracker::harvest_chunk(size_t block, uint64_t chunk,
   // Whole pages of the mapping: mark() may have told us of a part of a huge page.
   const uint64_t step = ram.page_bytes / kTargetPageBytes;
   const uint64_t block_pages = ram.used_bytes / kTargetPageBytes;
-  BlockBitmap dirty(MarkedPages::kChunkPages);
+  BlockBitmap& dirty = chunk_map_;
+  dirty.clear_run({0, MarkedPages::kChunkPages});
   for (uint64_t word = 0; word < MarkedPages::kChunkWords; ++word) {
     dirty.or_word(word, taken[word]);
   }

@@ -73,7 +73,9 @@ class WpSyncTracker final : public DirtyTracker {
   Result<void> run_service(std::stop_token stop) noexcept override;
 
  private:
-  Result<void> protect_block(const Uffd& uffd, const RamBlock& block) noexcept;
+  /// Returns the calls that the kernel offers for it.
+  Result<uint64_t> register_block(const Uffd& uffd, const RamBlock& block) noexcept;
+  Result<void> protect_block(const Uffd& uffd, const RamBlock& block, uint64_t calls) noexcept;
   Result<void> protect_private_huge(const Uffd& uffd, const RamBlock& block) noexcept;
   Result<void> remove_blocks(const Uffd& uffd, size_t count) noexcept;
   Result<void> serve_once(const std::stop_token& stop) noexcept;
@@ -91,6 +93,8 @@ class WpSyncTracker final : public DirtyTracker {
 
   // start, harvest and stop write it, the service reads it while uffd_ has a value.
   std::vector<RamBlock> blocks_;
+  /// For harvest: the marks of one chunk, as runs.
+  BlockBitmap chunk_map_{MarkedPages::kChunkPages};
   /// As many zeros as the largest huge page has, all of them the kernel's one page of zeros.
   ReadOnlyZeros zeros_;
 
