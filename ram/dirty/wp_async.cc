@@ -17,7 +17,10 @@ constexpr PageFilter kWritten{.all_of = kPageWritten};
 /// first write.
 constexpr PageFilter kWrittenAndOurs{
     .all_of = kPageWritten, .any_of = kPagePresent | kPageSwapped, .none_of = kPageFile};
-constexpr PageFilter kHoles{.all_of = kPageWritten, .none_of = kPagePresent | kPageSwapped};
+
+/// Candidates are looked at in one call if no more clean pages than this lie between them: they
+/// cost about a nanosecond each, the call a microsecond.
+constexpr uint64_t kMergePages = 1024;
 
 MemoryRange range_of(const RamBlock& block) noexcept { return {block.host, block.used_bytes}; }
 
@@ -56,13 +59,13 @@ Result<void> WpAsyncTracker::start(std::span<const RamBlock> blocks) noexcept {
 Result<void> WpAsyncTracker::protect_block(const RamBlock& block) noexcept {
   TERN_TRY(uffd_->add(range_of(block), UFFDIO_REGISTER_MODE_WP));
   ++registered_;
-  populated_.emplace_back();
+  there_.emplace_back();
   if (block.shared) return uffd_->write_protect(range_of(block), true);
   BlockBitmap there(block.used_bytes / kTargetPageBytes);
   TERN_TRY(pagemap_->scan(
       range_of(block), kWrittenAndOurs, Pagemap::Protect::yes,
       [&](uint64_t offset, uint64_t bytes) { there.set_run(pages_of(offset, bytes)); }));
-  populated_.back() = std::move(there);
+  there_.back() = std::move(there);
   return {};
 }
 
@@ -75,7 +78,7 @@ Result<uint64_t> WpAsyncTracker::harvest(DirtyBitmap& into) noexcept {
     BlockBitmap& map = into.block(i);
     Result<uint64_t> fresh = 0;
     if (!block.shared) {
-      fresh = harvest_private(block, populated_[i], map);
+      fresh = harvest_private(block, there_[i], map);
     } else {
       uint64_t count = 0;
       Result<void> scanned = pagemap_->scan(
@@ -94,30 +97,62 @@ Result<uint64_t> WpAsyncTracker::harvest(DirtyBitmap& into) noexcept {
   return added;
 }
 
-Result<uint64_t> WpAsyncTracker::harvest_private(const RamBlock& block, BlockBitmap& populated,
+// The kernel answers a scan for kPageWritten alone twenty times faster than any other (0.3 ms per
+// clean GiB), but it also finds every hole, and would put markers there if it protected. So the
+// first scan only finds. Then memory that was there before is protected by the fast scan (a page
+// that became a hole is reported, as it must be), and only the rest is asked for pages of our own.
+Result<uint64_t> WpAsyncTracker::harvest_private(const RamBlock& block, BlockBitmap& there,
                                                  BlockBitmap& into) noexcept {
+  candidates_.clear();
+  TERN_TRY(pagemap_->scan(
+      range_of(block), kWritten, Pagemap::Protect::no,
+      [&](uint64_t offset, uint64_t bytes) { add_candidates(pages_of(offset, bytes), there); }));
   uint64_t added = 0;
-  TERN_TRY(pagemap_->scan(range_of(block), kWrittenAndOurs, Pagemap::Protect::yes,
-                          [&](uint64_t offset, uint64_t bytes) {
-                            const PageRun run = pages_of(offset, bytes);
-                            added += into.set_run(run);
-                            populated.set_run(run);
-                          }));
-  // Only after the scan above: a page that goes away between the two is seen here, one that comes
-  // back is seen there next time.
-  TERN_TRY(pagemap_->scan(range_of(block), kHoles, Pagemap::Protect::no,
-                          [&](uint64_t offset, uint64_t bytes) {
-                            const PageRun hole = pages_of(offset, bytes);
-                            const uint64_t end = hole.first + hole.count;
-                            PageRun gone = populated.next_run(hole.first, hole.count);
-                            while (gone.count != 0 && gone.first < end) {
-                              gone.count = std::min(gone.count, end - gone.first);
-                              added += into.set_run(gone);
-                              populated.clear_run(gone);
-                              gone = populated.next_run(gone.first + gone.count, hole.count);
-                            }
-                          }));
+  for (const Candidate& candidate : candidates_) {
+    const PageRun& run = candidate.run;
+    const MemoryRange range{block.host + run.first * kTargetPageBytes,
+                            run.count * kTargetPageBytes};
+    TERN_TRY(pagemap_->scan(range, candidate.there ? kWritten : kWrittenAndOurs,
+                            Pagemap::Protect::yes, [&](uint64_t offset, uint64_t bytes) {
+                              PageRun found = pages_of(offset, bytes);
+                              found.first += run.first;
+                              added += into.set_run(found);
+                              if (!candidate.there) there.set_run(found);
+                            }));
+  }
   return added;
+}
+
+void WpAsyncTracker::add_candidates(PageRun run, const BlockBitmap& there) noexcept {
+  const uint64_t end = run.first + run.count;
+  for (uint64_t at = run.first; at < end;) {
+    const PageRun next = there.next_run(at, end - at);
+    const bool is_there = next.count != 0 && next.first == at;
+    uint64_t part_end = end;
+    if (is_there) {
+      part_end = at + next.count;
+    } else if (next.count != 0) {
+      part_end = std::min(next.first, end);
+    }
+    add_candidate({{at, part_end - at}, is_there}, there);
+    at = part_end;
+  }
+}
+
+void WpAsyncTracker::add_candidate(Candidate next, const BlockBitmap& there) noexcept {
+  if (next.there && !candidates_.empty() && candidates_.back().there) {
+    PageRun& last = candidates_.back().run;
+    const uint64_t last_end = last.first + last.count;
+    const uint64_t gap = next.run.first - last_end;
+    // The gap is protected now; were it written meanwhile, it is reported the sooner.
+    const PageRun between = there.next_run(last_end, gap);
+    const bool gap_is_there = gap == 0 || (between.first == last_end && between.count == gap);
+    if (gap <= kMergePages && gap_is_there) {
+      last.count += gap + next.run.count;
+      return;
+    }
+  }
+  candidates_.push_back(next);
 }
 
 Result<void> WpAsyncTracker::stop() noexcept {
@@ -133,7 +168,8 @@ Result<void> WpAsyncTracker::stop() noexcept {
   }
   uffd_.reset();
   pagemap_.reset();
-  populated_.clear();
+  there_.clear();
+  candidates_ = {};
   blocks_.clear();
   return first;
 }

@@ -9,9 +9,9 @@
 // from a page that is swapped out: finding holes (ram/holes.h) would find none. So in private
 // memory holes are left alone: a hole that was written is present and unprotected, which is what a
 // harvest looks for. The one thing lost that way is a page that BECOMES a hole (MADV_DONTNEED: its
-// content is now zeros); a second scan, over holes, compares with what was there before. (Not so in
-// private mappings of files and in huge pages: there the kernel leaves a marker for a page that was
-// protected. mark()'s contract covers it.) Shared memory gets the markers: there an empty entry
+// content is now zeros); so what was there once is protected and reported even as a hole. (Not so
+// in private mappings of files and in huge pages: there the kernel leaves a marker for a page that
+// was protected. mark()'s contract covers it.) Shared memory gets the markers: there an empty entry
 // does not mean an empty page, and holes are found by SEEK_DATA.
 #pragma once
 
@@ -46,8 +46,16 @@ class WpAsyncTracker final : public DirtyTracker {
 
  private:
   Result<void> protect_block(const RamBlock& block) noexcept;
-  Result<uint64_t> harvest_private(const RamBlock& block, BlockBitmap& populated,
+  /// Unprotected pages of a private block, and whether they were there before or may be a hole.
+  struct Candidate {
+    PageRun run;
+    bool there;
+  };
+  Result<uint64_t> harvest_private(const RamBlock& block, BlockBitmap& there,
                                    BlockBitmap& into) noexcept;
+  /// Splits the run where `there` changes.
+  void add_candidates(PageRun run, const BlockBitmap& there) noexcept;
+  void add_candidate(Candidate next, const BlockBitmap& there) noexcept;
 
   const uint64_t features_;
   MarkedPages marked_;
@@ -55,9 +63,9 @@ class WpAsyncTracker final : public DirtyTracker {
   std::optional<Uffd> uffd_;  ///< has a value exactly while started
   std::optional<Pagemap> pagemap_;
   size_t registered_ = 0;  ///< blocks_[0, this) are registered
-  /// Per block: pages that were there at the last harvest. Only for private anonymous memory, else
-  /// empty.
-  std::vector<BlockBitmap> populated_;
+  /// Per block: pages of our own that were seen since start. Only for private memory, else empty.
+  std::vector<BlockBitmap> there_;
+  std::vector<Candidate> candidates_;  ///< scratch of a harvest
 };
 
 }  // namespace tern

@@ -7,7 +7,9 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <fstream>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -82,6 +84,39 @@ TEST_F(WpAsync, a_page_thrown_away_and_written_again_is_reported) {
   ram.write(3, 8);
   EXPECT_EQ(ram.read(4), 0u);
   EXPECT_EQ(harvest_pages(*tracker_, ram.blocks()), (Pages{3, 4}));
+}
+
+TEST_F(WpAsync, random_writes_and_discards_leave_no_page_behind_and_report_no_other) {
+  constexpr uint64_t kPages = 3000;
+  const TestRam ram(Backing::anonymous, kPages);
+  std::mt19937_64 random(5);
+  std::vector<uint64_t> content(kPages);  // what the guest sees
+  std::vector<uint64_t> copy(kPages);     // what a destination has
+  std::vector<bool> touched(kPages);
+  ASSERT_TRUE(tracker_->start(ram.blocks()));
+  for (uint64_t step = 1; step < 300; ++step) {
+    std::vector<bool> expected(kPages);
+    for (uint64_t op = random() % 12; op > 0; --op) {
+      const uint64_t first = random() % kPages;
+      const uint64_t count = std::min(random() % 2 == 0 ? 1 : random() % 700, kPages - first);
+      const bool discard = random() % 3 == 0;
+      if (discard) {
+        ASSERT_EQ(::madvise(ram.page(first), count * kPage, MADV_DONTNEED), 0);
+      }
+      for (uint64_t page = first; page < first + count; ++page) {
+        if (!discard) ram.write(page, step);
+        content[page] = discard ? 0 : step;
+        // A discard of what was never there changes nothing.
+        expected[page] = expected[page] || touched[page] || !discard;
+        touched[page] = touched[page] || !discard;
+      }
+    }
+    for (uint64_t page : harvest_pages(*tracker_, ram.blocks())) {
+      ASSERT_TRUE(expected[page]) << "step " << step << " page " << page;
+      copy[page] = content[page];
+    }
+    ASSERT_EQ(copy, content) << "step " << step;
+  }
 }
 
 TEST_F(WpAsync, one_byte_of_a_transparent_huge_page_is_one_page) {
