@@ -10,7 +10,8 @@ Result<GuestMemory> GuestMemory::create(std::span<const RamBlock> blocks) noexce
   const auto bad = [](const RamBlock& b, const char* why) {
     return Error(ErrorCode::invalid_argument, "RAM block '" + b.idstr + "': " + why);
   };
-  if (blocks.size() > 65536) return Error(ErrorCode::invalid_argument, "more than 65536 RAM blocks");
+  if (blocks.size() > 65536)
+    return Error(ErrorCode::invalid_argument, "more than 65536 RAM blocks");
   GuestMemory memory(blocks);
   std::set<std::string_view> names;
   for (const RamBlock& b : blocks) {
@@ -22,7 +23,8 @@ Result<GuestMemory> GuestMemory::create(std::span<const RamBlock> blocks) noexce
     if (b.used_bytes == 0 || b.used_bytes % kTargetPageBytes != 0) {
       return bad(b, "its length is not a whole number of pages");
     }
-    if (b.max_bytes != 0 && b.max_bytes < b.used_bytes) return bad(b, "max_bytes is below used_bytes");
+    if (b.max_bytes != 0 && b.max_bytes < b.used_bytes)
+      return bad(b, "max_bytes is below used_bytes");
     if (__builtin_add_overflow(memory.total_, b.used_bytes, &memory.total_)) {
       return bad(b, "the lengths add up to more than 64 bits");
     }

@@ -200,6 +200,11 @@ void DestinationImpl::part_with_source() noexcept {
   channel->shutdown();
 }
 
+void DestinationImpl::hang_up() noexcept {
+  const MutexLock lock(mutex_);
+  if (channel_) channel_->shutdown();
+}
+
 void DestinationImpl::finish(Result<void> result) noexcept {
   progress_.end();
   {
@@ -224,7 +229,9 @@ void DestinationImpl::finish(Result<void> result) noexcept {
     if (open) answers_->shut(1).ignore("the close that follows says the same");
     if (!stopping_.load())
       log_.log(LogLevel::error, "incoming migration failed: " + result.error().message());
-    part_with_source();
+    // Who was told reads it before we close. Without a return path only the close tells, and the
+    // sooner it comes the fewer bytes the source counts as sent.
+    open ? part_with_source() : hang_up();
     if (stopping_.load() && session_.status() == Status::setup) {
       session_.post(Trigger::cancel).ignore("setup -> none is in the table");
     } else {

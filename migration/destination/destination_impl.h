@@ -39,6 +39,7 @@ class DestinationImpl final : public MigrationDestination {
   Result<void> acknowledge_if_free() noexcept TERN_EXCLUDES(mutex_);
   Result<void> take_over(RunState source_state) noexcept;
   void part_with_source() noexcept;
+  void hang_up() noexcept;
   void finish(Result<void> result) noexcept;
 
   const Machine machine_;

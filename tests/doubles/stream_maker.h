@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,7 +36,7 @@ inline std::vector<std::byte> capture(const std::string& name) {
 /// Every call adds to the stream; take() gives what came together. Writing to memory does not fail.
 class StreamMaker {
  public:
-  StreamMaker() : out_(channel_) {}
+  StreamMaker() : channel_(std::make_unique<MemoryChannel>()), out_(*channel_) {}
 
   StreamMaker& opening(const std::string& machine) {
     Configuration c;
@@ -130,14 +131,14 @@ class StreamMaker {
 
   std::vector<std::byte> take() {
     out_.flush().ignore("memory");
-    return std::exchange(channel_.written, {});
+    return std::exchange(channel_->written, {});
   }
   uint64_t size() const { return out_.offset(); }
 
   static constexpr uint32_t kRamSection = 1;
 
  private:
-  MemoryChannel channel_;
+  std::unique_ptr<MemoryChannel> channel_;  // where it is when the maker moves
   StreamWriter out_;
   VmDescriptionWriter description_;
 };

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ram/send/ram_sender.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <cstring>
+#include <memory>
+
+#include "ram/recv/ram_receiver.h"
+#include "tests/doubles/memory_channel.h"
+
+namespace tern {
+namespace {
+
+using test::bytes_of;
+using test::MemoryChannel;
+
+constexpr uint64_t kPage = kTargetPageBytes;
+constexpr uint64_t kPages = 16;
+
+// Blocks "small" of 4 pages and "large" of 12, none dirty.
+class RamSenderTest : public ::testing::Test {
+ protected:
+  RamSenderTest() : out_(channel_) {
+    void* p =
+        mmap(nullptr, kPages * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) std::abort();
+    ram_ = static_cast<std::byte*>(p);
+    blocks_ = {{.idstr = "small", .host = ram_, .used_bytes = 4 * kPage},
+               {.idstr = "large", .host = ram_ + 4 * kPage, .used_bytes = 12 * kPage}};
+    memory_ = std::make_unique<GuestMemory>(*GuestMemory::create(blocks_));
+    sender_ = std::make_unique<RamSender>(*memory_, out_, counters_, best_page_ops());
+  }
+  ~RamSenderTest() override { munmap(ram_, kPages * kPage); }
+
+  void write(uint64_t page, unsigned value) {
+    std::memset(ram_ + page * kPage, static_cast<int>(value), kPage);
+    sender_->dirty().block(page < 4 ? 0 : 1).set(page < 4 ? page : page - 4);
+  }
+  std::vector<std::byte> sent() {
+    EXPECT_TRUE(out_.flush());
+    return std::exchange(channel_.written, {});
+  }
+
+  MemoryChannel channel_;
+  StreamWriter out_;
+  std::byte* ram_ = nullptr;
+  std::vector<RamBlock> blocks_;
+  std::unique_ptr<GuestMemory> memory_;
+  RamCounters counters_;
+  std::unique_ptr<RamSender> sender_;
+};
+
+TEST_F(RamSenderTest, the_block_list_adds_up_to_its_total_largest_first) {
+  ASSERT_TRUE(sender_->send_block_list());
+  EXPECT_EQ(sent(), bytes_of({0, 0, 0, 0, 0,    1,    0, 4, 5,   'l', 'a', 'r', 'g', 'e', 0,
+                              0, 0, 0, 0, 0,    0xc0, 0, 5, 's', 'm', 'a', 'l', 'l', 0,   0,
+                              0, 0, 0, 0, 0x40, 0,    0, 0, 0,   0,   0,   0,   0,   0x10}));
+}
+
+TEST_F(RamSenderTest, only_dirty_pages_are_sent_and_then_they_are_clean) {
+  write(1, 5);
+  write(6, 6);
+  const auto result = sender_->send_dirty(UINT64_MAX);
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->pages, 2u);
+  EXPECT_EQ(result->normal_pages, 2u);
+  EXPECT_EQ(sender_->pending_bytes(), 0u);
+  EXPECT_EQ(sent().size(), (8 + 6 + kPage) + (8 + 6 + kPage));
+}
+
+TEST_F(RamSenderTest, a_block_is_named_once_and_then_continued) {
+  write(4, 1);
+  write(5, 1);
+  ASSERT_TRUE(sender_->send_dirty(UINT64_MAX));
+  EXPECT_EQ(sent().size(), (8 + 6 + kPage) + (8 + kPage));
+  write(6, 1);
+  ASSERT_TRUE(sender_->send_dirty(UINT64_MAX));
+  EXPECT_EQ(sent().size(), 8 + kPage);  // continues across the end of a body too
+  sender_->forget_named_block();
+  write(6, 1);
+  ASSERT_TRUE(sender_->send_dirty(UINT64_MAX));
+  EXPECT_EQ(sent().size(), 8 + 6 + kPage);
+}
+
+TEST_F(RamSenderTest, a_page_of_zeros_takes_nine_bytes) {
+  write(0, 1);
+  write(1, 0);
+  const auto result = sender_->send_dirty(UINT64_MAX);
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->pages - result->normal_pages, 1u);
+  EXPECT_EQ(sent().size(), (8 + 6 + kPage) + 9);
+  EXPECT_EQ(counters_.normal.get(), 1u);
+  EXPECT_EQ(counters_.duplicate.get(), 1u);
+}
+
+TEST_F(RamSenderTest, it_stops_at_the_limit_goes_on_there_and_sends_at_least_one_page) {
+  for (uint64_t page = 0; page < kPages; ++page) write(page, 3);
+  uint64_t pages = 0;
+  for (int calls = 0; sender_->pending_bytes() > 0; ++calls) {
+    ASSERT_LT(calls, 100);
+    const auto result = sender_->send_dirty(1);
+    ASSERT_TRUE(result);
+    EXPECT_EQ(result->pages, 1u);
+    pages += result->pages;
+  }
+  EXPECT_EQ(pages, kPages);
+}
+
+TEST_F(RamSenderTest, coming_past_the_last_block_is_told) {
+  write(10, 1);
+  ASSERT_TRUE(sender_->send_dirty(1));
+  write(2, 1);  // behind the scan
+  const auto result = sender_->send_dirty(1);
+  ASSERT_TRUE(result);
+  EXPECT_TRUE(result->wrapped);
+  EXPECT_EQ(result->pages, 1u);
+}
+
+TEST_F(RamSenderTest, nothing_dirty_sends_nothing) {
+  const auto result = sender_->send_dirty(UINT64_MAX);
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->pages, 0u);
+  EXPECT_TRUE(sent().empty());
+}
+
+TEST_F(RamSenderTest, what_it_sends_its_receiver_places) {
+  for (uint64_t page = 0; page < kPages; ++page)
+    write(page, page % 3 == 0 ? 0 : static_cast<unsigned>(page));
+  ASSERT_TRUE(sender_->send_block_list());
+  const auto start = sent();
+  ASSERT_TRUE(sender_->send_dirty(UINT64_MAX));
+  ASSERT_TRUE(sender_->end_body());
+  const auto body = sent();
+  const std::vector<std::byte> expected(ram_, ram_ + kPages * kPage);
+
+  std::memset(ram_, 0x55, kPages * kPage);  // the same memory takes the other role
+  DirtyBitmap populated(blocks_);
+  for (uint64_t page = 0; page < 4; ++page) populated.block(0).set(page);
+  for (uint64_t page = 0; page < 12; ++page) populated.block(1).set(page);
+  RamReceiver receiver(*memory_, std::move(populated), counters_, best_page_ops());
+  MemoryChannel first(start);
+  StreamReader list(first);
+  ASSERT_TRUE(receiver.receive_body(list, true));
+  MemoryChannel second(body);
+  StreamReader pages(second);
+  ASSERT_TRUE(receiver.receive_body(pages, false));
+  EXPECT_EQ(std::memcmp(ram_, expected.data(), expected.size()), 0);
+}
+
+}  // namespace
+}  // namespace tern
