@@ -218,11 +218,10 @@ COVERED_ELSEWHERE = {
     "migration/source/switchover.cc": "tests/faults/one_side_test.cc",
     # Command lines: tested as their user runs them.
     "tools/common/demo.cc": "tests/interop/demo_test.py",
-    "tools/docgen.cc": "docs/reference/states.md",
     "tools/tern/demo_command.cc": "tests/interop/demo_test.py",
     "tools/tern/main.cc": "tests/interop/demo_test.py",
-    "tools/vmm/guest_check_main.cc": "tests/faults/process_test.py",
-    "tools/vmm/main.cc": "tests/faults/process_test.py",
+    # Its output is compared with the committed pages (test reference-pages).
+    "tools/docgen.cc": "docs/reference/states.md",
     # One table of functions, tested through every implementation that the CPU has.
     "ram/simd/generic.cc": "tests/unit/ram/simd/page_ops_test.cc",
     "ram/simd/x86_64.cc": "tests/unit/ram/simd/page_ops_test.cc",
