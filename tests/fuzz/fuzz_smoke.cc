@@ -4,7 +4,8 @@
 // every offset, and tries mutations of a named random seed, which is printed first, so that a
 // failure is one number.
 //
-//   fuzz_smoke CORPUS [--target NAME] [--seed N] [--mutations N] [--full] [--expect-failure] [FILE …]
+//   fuzz_smoke CORPUS [--target NAME] [--seed N] [--mutations N] [--full] [--expect-failure]
+//              [FILE …]
 //
 // With FILEs only those are run. --full (or TERN_TEST_FULL in the environment): 100,000 mutations
 // per target, every cut. Exit status 0: all promises kept; with --expect-failure: exactly the

@@ -3,7 +3,7 @@
 // Device bodies decoded by the vmdescription: the layout tree of its JSON, and the values that a
 // body has in it. (Where sections end is the engine's: migration/stream/vmdesc.)
 //
-//   FIELD = {"name", "type", "size", ["array_len" | "index"], ["struct": LAYOUT]}     types: see decode_scalar
+//   FIELD = {"name", "type", "size", ["array_len" | "index"], ["struct": LAYOUT]}
 //   LAYOUT = {"vmsd_name", "version", "fields": [FIELD], ["subsections": [LAYOUT]]}
 //
 // Arrays: `array_len` stands for that many elements of `size` bytes; otherwise each element is an

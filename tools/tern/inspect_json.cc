@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The JSON form: one document, written as it comes.
-//   {"format": …, "items": [{"offset", "item", …, "records": […] | "items": […], …}], "summary": {…}, "error": {…}}
+//   {"format": …, "items": [{"offset", "item", …, "records": […] | "items": […], …}],
+//    "summary": {…}, "error": {…}}
 #include <utility>
 #include <vector>
 

@@ -4,7 +4,8 @@
 // to 9.0) and "dirty-bitmap". Both delimit themselves.
 //
 //   block        = { be64 sector<<9|flags  payload }* until 0x02
-//                  0x01 DEVICE_BLOCK cstr device, 1 MiB of data (none with 0x08 ZERO_BLOCK)   0x04 PROGRESS percent
+//                  0x01 DEVICE_BLOCK cstr device, 1 MiB of data (none with 0x08 ZERO_BLOCK)
+//                  0x04 PROGRESS percent
 //   dirty-bitmap = { u8 flags  [cstr node: 0x08]  [cstr bitmap: 0x04]  payload }* until 0x01
 //                  0x10 START be32 granularity u8 flags   0x20 COMPLETE
 //                  0x40 BITS be64 sector be32 sectors, and without 0x02 ZEROES be64 n, n bytes

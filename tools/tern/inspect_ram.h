@@ -4,10 +4,12 @@
 // applied. Adds what the engine does not load: the block list's optional fields, mapped-ram
 // headers, XBZRLE, compressed pages, RDMA hooks.
 //
-//   block       = cstr name  be64 used  [be64 page size: postcopy advised and huge]  [be64 gpa: x-ignore-shared]
-//                 [be32 1  be64 page size  be64 bitmap offset  be64 pages offset: mapped-ram]
-//   XBZRLE      = u8 1  be16 n  { zrun nzrun }*        zrun, nzrun: uleb128 of 1 or 2 bytes; nzrun is followed by its bytes
-//   COMPRESS    = be32 n  n bytes of zlib              QEMU up to 9.0
+//   block    = cstr name  be64 used
+//              [be64 page size]  if postcopy is advised and the block has huge pages
+//              [be64 gpa]        with x-ignore-shared
+//              [be32 1  be64 page size  be64 bitmap offset  be64 pages offset]  with mapped-ram
+//   XBZRLE   = u8 1  be16 n  { zrun nzrun }*   runs: uleb128 of 1 or 2 bytes; bytes follow nzrun
+//   COMPRESS = be32 n  n bytes of zlib         QEMU up to 9.0
 // Limits: 65536 blocks.
 #pragma once
 

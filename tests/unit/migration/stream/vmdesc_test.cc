@@ -190,11 +190,13 @@ TEST(CutTail, walks_over_commands_and_may_do_without_footers) {
 
 TEST(Lengths, add_up_as_the_rules_of_the_description_say) {
   const auto lengths = parse_vmdesc(R"({"page_size": 4096, "devices": [
-    {"name": "plain", "instance_id": 1, "fields": [{"size": 4}, {"name": "f", "size": 8, "array_len": 3}]},
+    {"name": "plain", "instance_id": 1,
+     "fields": [{"size": 4}, {"name": "f", "size": 8, "array_len": 3}]},
     {"name": "subs", "instance_id": 0,
-     "fields": [{"size": 1, "struct": {"fields": [{"size": 99}], "subsections": [{"vmsd_name": "no", "fields": []}]}}],
+     "fields": [{"size": 1, "struct": {"fields": [{"size": 99}],
+                                       "subsections": [{"vmsd_name": "no", "fields": []}]}}],
      "subsections": [{"vmsd_name": "subs/x", "version": 1, "fields": [{"size": 2}],
-                      "subsections": [{"vmsd_name": "subs/x/y", "fields": [{"size": 5, "array_len": 0}]}]}]},
+        "subsections": [{"vmsd_name": "subs/x/y", "fields": [{"size": 5, "array_len": 0}]}]}]},
     {"name": "empty", "instance_id": 0, "fields": []}]})");
   ASSERT_TRUE(lengths) << lengths.error().message();
   EXPECT_EQ(lengths->at({"plain", 1}), 4u + 24u);
@@ -204,7 +206,8 @@ TEST(Lengths, add_up_as_the_rules_of_the_description_say) {
 
 TEST(Lengths, duplicate_keys_and_unknown_ones_do_no_harm) {
   const auto lengths = parse_vmdesc(
-      R"({"configuration": {"fields": [{"name": 1}]}, "devices": [{"name": "q", "extra": [[{"size": "x"}]], "fields":
+      R"({"configuration": {"fields": [{"name": 1}]}, "devices":
+        [{"name": "q", "extra": [[{"size": "x"}]], "fields":
          [{"name": "l", "type": "qlist", "vmsd_name": "a", "fields": [{"x": 1}], "vmsd_name": "a",
            "fields": [{"x": 2}], "size": 9}]}]})");
   ASSERT_TRUE(lengths) << lengths.error().message();

@@ -13,7 +13,8 @@ TEST(Description, the_tree_of_a_device_is_read_whatever_the_order_of_its_keys) {
   const auto d = parse_description(
       R"({"devices": [{"fields": [{"struct": {"fields": [{"size": 3, "name": "x"}],
       "version": 7, "vmsd_name": "s"}, "size": 3, "type": "struct", "array_len": 0, "name": "f"}],
-      "version": 2, "vmsd_name": "v", "instance_id": 9, "name": "d"}], "page_size": 4096, "configuration": {"fields": []}})");
+      "version": 2, "vmsd_name": "v", "instance_id": 9, "name": "d"}],
+      "page_size": 4096, "configuration": {"fields": []}})");
   ASSERT_TRUE(d) << d.error().message();
   EXPECT_EQ(d->page_size, 4096u);
   EXPECT_TRUE(d->has_configuration);

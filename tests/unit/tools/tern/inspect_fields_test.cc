@@ -61,13 +61,15 @@ TEST(Fields, arrays_come_compressed_with_index_and_without_it) {
       decode(R"("fields": [{"name": "a", "type": "uint8", "size": 1, "array_len": 3}])", body);
   EXPECT_EQ(compressed["fields"][0]["value"], Json({1, 2, 3}));
   EXPECT_EQ(compressed["fields"][0]["array_len"], 3);
-  const char* forms[] = {
-      // QEMU 7.2, 10.x, 11.1
-      R"("fields": [{"name": "a", "type": "uint8", "size": 1, "index": 0}, {"name": "a", "type": "uint8", "size": 1, "index": 1},
+  const char* forms[] = {// QEMU 7.2, 10.x, 11.1
+                         R"("fields": [{"name": "a", "type": "uint8", "size": 1, "index": 0},
+                    {"name": "a", "type": "uint8", "size": 1, "index": 1},
                     {"name": "a", "type": "uint8", "size": 1, "index": 2}])",
-      R"("fields": [{"name": "a", "type": "uint8", "size": 1, "index": 0}, {"name": "a", "type": "uint8", "size": 1, "index": 1},
+                         R"("fields": [{"name": "a", "type": "uint8", "size": 1, "index": 0},
+                    {"name": "a", "type": "uint8", "size": 1, "index": 1},
                     {"name": "a", "type": "uint8", "size": 1}])",
-      R"("fields": [{"name": "a", "type": "uint8", "size": 1}, {"name": "a", "type": "uint8", "size": 1},
+                         R"("fields": [{"name": "a", "type": "uint8", "size": 1},
+                    {"name": "a", "type": "uint8", "size": 1},
                     {"name": "a", "type": "uint8", "size": 1}])"};
   for (const char* form : forms) {
     const Json fields = decode(form, body)["fields"];
@@ -81,7 +83,8 @@ TEST(Fields, arrays_come_compressed_with_index_and_without_it) {
 
 TEST(Fields, runs_of_pointers_and_null_pointers_count_on) {
   const Json fields = decode(R"("fields": [
-      {"name": "p", "type": "struct", "size": 1, "array_len": 2, "struct": {"vmsd_name": "s", "version": 1,
+      {"name": "p", "type": "struct", "size": 1, "array_len": 2,
+        "struct": {"vmsd_name": "s", "version": 1,
         "fields": [{"name": "x", "type": "uint8", "size": 1}]}},
       {"name": "p", "type": "nullptr", "size": 1}, {"name": "p", "type": "nullptr", "size": 1}])",
                              bytes_of({5, 6, 0x30, 0x30}))["fields"];
@@ -108,8 +111,10 @@ TEST(Fields, structs_and_subsections_are_walked_to_the_leaves) {
   const Json j = decode(R"("fields": [{"name": "a", "type": "uint8", "size": 1},
       {"name": "s", "type": "struct", "size": 14, "struct": {"vmsd_name": "s", "version": 2,
         "fields": [{"name": "x", "type": "uint8", "size": 1}],
-        "subsections": [{"vmsd_name": "s/more", "version": 3, "fields": [{"name": "y", "type": "uint8", "size": 1}]}]}}],
-      "subsections": [{"vmsd_name": "d/sub", "version": 1, "fields": [{"name": "z", "type": "uint16", "size": 2}]}])",
+        "subsections": [{"vmsd_name": "s/more", "version": 3,
+                         "fields": [{"name": "y", "type": "uint8", "size": 1}]}]}}],
+      "subsections": [{"vmsd_name": "d/sub", "version": 1,
+                       "fields": [{"name": "z", "type": "uint16", "size": 2}]}])",
                         body);
   ASSERT_FALSE(j.contains("note")) << j;
   const Json s = field(j, "s");
@@ -170,7 +175,8 @@ TEST(Fields, hostile_counts_cost_nothing) {
       R"({"name": "x", "type": "uint8", "size": 0, "array_len": 18446744073709551615})";
   for (int i = 0; i < 14; ++i) {
     nested =
-        R"({"name": "s", "type": "struct", "size": 0, "array_len": 1099511627776, "struct": {"fields": [)" +
+        R"({"name": "s", "type": "struct", "size": 0, "array_len": 1099511627776,
+            "struct": {"fields": [)" +
         nested + "]}}";
   }
   for (const bool everything : {false, true}) {

@@ -90,7 +90,7 @@ TEST(InspectRam, malformed_xbzrle_is_refused) {
   };
   is(xbzrle(bytes_of({0, 1, 0x42}), 2), "XBZRLE encoding 2");
   is(xbzrle(std::vector<std::byte>(4097)), "XBZRLE record of 4097 bytes");
-  is(xbzrle(bytes_of({0, 0})), "non-zero run of length 0");
+  is(xbzrle(bytes_of({0, 0, 9})), "non-zero run of length 0");
   is(xbzrle(bytes_of({1, 1, 9, 0, 1, 9})), "zero run of length 0");
   is(xbzrle(bytes_of({5})), "ends inside a run");
   is(xbzrle(bytes_of({1, 1, 9, 5})), "ends inside a run");
@@ -147,7 +147,7 @@ TEST(InspectRam, page_sizes_of_huge_blocks_are_found_in_the_list) {
   m.be64(0x201000 | 4).name("huge").be64(0x200000).be64(0x200000).name("small").be64(0x1000);
   const Inspected seen = with_list(c, m.take(), true);
   EXPECT_EQ(seen.error(), "");
-  const Json& blocks = seen.item("section-start")["block_list"]["block"];
+  const Json blocks = seen.item("section-start")["block_list"]["block"];
   EXPECT_EQ(blocks[0]["page_size"], 0x200000);
   EXPECT_FALSE(blocks[1].contains("page_size"));
 }

@@ -150,7 +150,8 @@ TEST(InspectStream, a_stream_without_configuration_and_footers_is_that_of_an_old
   m.begin(kItemSectionFull, {3, "d", 0, 1})
       .raw({1, 2})
       .end_with(
-          R"({"devices": [{"name": "d", "instance_id": 0, "fields": [{"name": "x", "type": "uint16", "size": 2}]}]})");
+          R"({"devices": [{"name": "d", "instance_id": 0,
+               "fields": [{"name": "x", "type": "uint16", "size": 2}]}]})");
   const Inspected seen = inspect_bytes(m.take());
   EXPECT_EQ(seen.error(), "");
   EXPECT_EQ(field(seen.device("d"), "x")["value"], 0x102);

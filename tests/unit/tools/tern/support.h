@@ -14,7 +14,9 @@
 namespace tern::tool::test {
 
 using tern::test::bytes_of;
+#ifdef TERN_TEST_DATA
 using tern::test::capture;
+#endif
 using tern::test::StreamMaker;
 
 struct Inspected {
