@@ -41,9 +41,9 @@ class TERN_API DirtyTracker {
   virtual Result<void> stop() noexcept = 0;
 
   /// Says that [offset, offset + bytes) of block `block` was written by something that the tracker
-  /// cannot see (device emulation under KVM, a debugger), or thrown away (a balloon's MADV_DONTNEED,
-  /// a punched hole). Call it after the write. Appears in the next harvest; without effect while
-  /// not started. Any thread, does not block.
+  /// cannot see (device emulation under KVM, a debugger), or thrown away (a balloon's
+  /// MADV_DONTNEED, a punched hole). Call it after the write. Appears in the next harvest; without
+  /// effect while not started. Any thread, does not block.
   virtual void mark(size_t block, uint64_t offset, uint64_t bytes) noexcept = 0;
 
   /// true if run_service must run on a thread of its own between start and stop.

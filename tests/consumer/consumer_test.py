@@ -177,7 +177,7 @@ class Consumer(unittest.TestCase):
             plain = re.sub(
                 r"^(?:typeinfo name for|typeinfo for|vtable for|guard variable for) ", "", name
             )
-            match = re.match(r"(?:\S+ )?tern::(\w+)", plain)
+            match = re.match(r"(?:[\w:]+ )?tern::(\w+)", plain)
             if match:
                 if match[1] not in functions | classes:
                     inside.append(name)

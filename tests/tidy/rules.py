@@ -199,11 +199,11 @@ def size_report(tree):
 
 
 def line_width(tree):
-    """no line of code is wider than 100 columns"""
+    """no line is wider than 130 columns (clang-format holds code to 100; drawn layouts need more)"""
     for file in tree.files.values():
         if file.is_code or file.pure.suffix in (".py", ".S", ".build") or _is_script(file):
             for number, line in enumerate(file.lines, 1):
-                if len(line) > 100:
+                if len(line) > 130:
                     yield Finding(file.path, number, f"{len(line)} columns")
 
 

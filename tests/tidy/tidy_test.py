@@ -209,8 +209,8 @@ struct F {
             heads, ["explicit C(int x) : x_", "int get() const noexcept", "void run()"]
         )
 
-    def test_a_line_of_101_columns(self):
-        self.append("base/fd.cc", "//" + "x" * 98 + "\n//" + "ä" * 98 + "\n//" + "x" * 99 + "\n")
+    def test_a_line_of_131_columns(self):
+        self.append("base/fd.cc", "//" + "x" * 128 + "\n//" + "ä" * 128 + "\n//" + "x" * 129 + "\n")
         self.expect("line-width", "base/fd.cc", 7)
 
     # ---- unit tests

@@ -26,11 +26,13 @@ TEST(Switchover, threshold_is_what_fits_into_the_downtime_limit) {
 }
 
 TEST(Switchover, stops_the_guest_when_a_sync_found_few_enough_dirty_pages) {
-  EXPECT_EQ(decide_switchover(at(30 * kMiB, 30 * kMiB, true)).action, SwitchoverAction::switch_over);
+  EXPECT_EQ(decide_switchover(at(30 * kMiB, 30 * kMiB, true)).action,
+            SwitchoverAction::switch_over);
 }
 
 TEST(Switchover, sends_on_when_the_sync_found_too_many) {
-  EXPECT_EQ(decide_switchover(at(30 * kMiB + 1, 30 * kMiB + 1, true)).action, SwitchoverAction::send);
+  EXPECT_EQ(decide_switchover(at(30 * kMiB + 1, 30 * kMiB + 1, true)).action,
+            SwitchoverAction::send);
 }
 
 TEST(Switchover, never_stops_the_guest_on_an_estimate_alone) {
@@ -44,7 +46,8 @@ TEST(Switchover, makes_another_pass_while_the_dirty_set_still_shrinks) {
   EXPECT_EQ(decide_switchover(in).action, SwitchoverAction::send);
   EXPECT_TRUE(decide_switchover(in).pass_for_less);
   in.pending_at_sync_before = 40 * kMiB;
-  EXPECT_EQ(decide_switchover(in).action, SwitchoverAction::switch_over) << "half is not less than half";
+  EXPECT_EQ(decide_switchover(in).action, SwitchoverAction::switch_over)
+      << "half is not less than half";
 }
 
 TEST(Switchover, makes_no_further_pass_for_a_few_pages_or_for_ever) {
