@@ -58,7 +58,6 @@ def passes(build_dir, quick):
         [
             "-Db_sanitize=address,undefined",
             "-Dchecked_results=true",
-            "-Dfuzz=true",
             *small,
         ],
         {
@@ -145,11 +144,12 @@ def targets_of(step, tests):
         return []
     files = {t["id"]: t["filename"] for t in introspect(step.directory, "--targets")}
     base = os.path.abspath(step.directory) + os.sep
+    made = {name for names in files.values() for name in names}
     wanted = set()
     for test in tests:
         names = [name for target in test.get("depends", []) for name in files.get(target, [])]
         for name in [*names, *test["cmd"]]:
-            if name.startswith(base):
+            if name in made and name.startswith(base):
                 wanted.add(os.path.relpath(name, base))
     return sorted(wanted)
 

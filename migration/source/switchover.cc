@@ -167,6 +167,7 @@ Result<void> Switchover::await_shut() noexcept {
   const Result<void> answered =
       context_.answers.wait(context_.deadline("x-final-timeout", context_.settings.final_timeout),
                             [](const auto& said) { return said.shut || said.error; });
+  answered.ignore("what was said decides; without a word its error is the cause below");
   const auto said = context_.answers.said();
   if (said.shut) {
     if (*said.shut == 0) return {};
