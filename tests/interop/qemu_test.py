@@ -3,6 +3,7 @@
 
 usage: qemu_test.py BUILD_DIR
 """
+import json
 import os
 import subprocess
 import sys
@@ -152,6 +153,21 @@ class Interop(unittest.TestCase):
             self.assertEqual(a.qmp.migration_end()["status"], "completed", a.output())
             self.assertEqual(b.qmp.migration_end()["status"], "completed", b.output())
             self.check_ram("mixed")
+
+    def test_inspect_prints_a_pc_guest_of_qemu_to_the_last_byte(self):
+        stream = self.path("stream")
+        with Process([QEMU, "-nodefaults", "-display", "none", "-machine", "pc", "-S", "-m", "32",
+                      "-qmp", f"unix:{self.dir}/pc.qmp,server=on,wait=off"], self.dir, "pc") as pc:
+            pc.qmp("migrate", uri=f"exec:cat > {stream}")
+            self.assertEqual(pc.qmp.migration_end()["status"], "completed", pc.output())
+        tern = os.path.join(BUILD, "tools", "tern")
+        shown = subprocess.run([tern, "inspect", stream], capture_output=True, text=True)
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn('runstate = "prelaunch"', shown.stdout)
+        self.assertIn(f"bytes {os.path.getsize(stream)}  complete true", shown.stdout)
+        document = subprocess.run([tern, "inspect", "--json", stream], capture_output=True, text=True)
+        self.assertEqual(document.returncode, 0, document.stderr)
+        json.loads(document.stdout)
 
     def test_uuid_is_validated_by_qemu(self):
         for same in (True, False):
