@@ -8,7 +8,8 @@
 
 namespace tern {
 
-/// Names the calling thread prefix + name, cut at the kernel's 15 characters.
-void name_this_thread(std::string_view prefix, std::string_view name) noexcept;
+/// Names the calling thread prefix + name, cut at the kernel's 15 characters; returns what it is
+/// called now.
+std::string name_this_thread(std::string_view prefix, std::string_view name) noexcept;
 
 }  // namespace tern

@@ -11,6 +11,7 @@
 #include "tern/result.h"
 #include "tern/settings.h"
 #include "tern/stats.h"
+#include "tern/thread_info.h"
 
 namespace tern {
 
@@ -45,7 +46,13 @@ class TERN_API MigrationDestination {
   virtual void hold_switchover() noexcept = 0;
   virtual void release_switchover() noexcept = 0;
 
+  /// Shuts the connection down as if the network had died: a load that is not confirmed fails.
+  /// While nobody has connected it does nothing. Does not block.
+  virtual void yank() noexcept = 0;
+
   virtual StatsSnapshot stats() const noexcept = 0;
+  /// The threads that run for it at this moment.
+  virtual std::vector<ThreadInfo> threads() const noexcept = 0;
   virtual void wait() noexcept = 0;
 };
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -46,7 +47,11 @@ struct StatusChanged {
 struct PassStarted {
   uint64_t pass;
 };
-using Event = std::variant<StatusChanged, PassStarted>;
+/// The guest was asked to let go of a device. QMP: UNPLUG_PRIMARY.
+struct UnplugRequested {
+  std::string device_id;
+};
+using Event = std::variant<StatusChanged, PassStarted, UnplugRequested>;
 
 /// Thread rules: called on tern's threads, one call at a time for one migration, in the order in
 /// which things happened; must not block for long and must not destroy the migration. May call

@@ -9,12 +9,14 @@
 #include <span>
 #include <string>
 
+#include "tern/announce.h"
 #include "tern/clock.h"
 #include "tern/device_section.h"
 #include "tern/dirty_tracker.h"
 #include "tern/events.h"
 #include "tern/log.h"
 #include "tern/ram_block.h"
+#include "tern/unplug.h"
 #include "tern/vcpu_control.h"
 
 namespace tern {
@@ -31,6 +33,10 @@ struct Machine {
   DirtyTracker* tracker = nullptr;
   VcpuControl* vcpus = nullptr;  ///< required
   std::span<DeviceSection* const> devices;
+  /// Source only: devices that the guest must let go of before it can migrate.
+  std::span<UnplugDevice* const> unplug;
+  /// Destination only: tells the network where the guest is once it runs here. Optional.
+  SelfAnnouncer* announcer = nullptr;
   std::optional<Uuid> uuid;
   EventSink* events = nullptr;  ///< optional
   Clock* clock = nullptr;       ///< optional: system_clock()

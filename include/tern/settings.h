@@ -58,6 +58,12 @@ struct Settings {
   /// Not set: taken from the machine name, otherwise tern.
   std::optional<PeerVersion> peer_version;
 
+  /// Self-announcement at the destination once the guest runs there (tern/announce.h).
+  uint64_t announce_initial = 50;  ///< ms, 0..100000
+  uint64_t announce_max = 550;     ///< ms, 0..100000
+  uint64_t announce_rounds = 5;    ///< 0..1000
+  uint64_t announce_step = 100;    ///< ms, 1..10000
+
   // ---- deadlines, ms, 1..86400000: how long to wait before the peer counts as dead
   uint32_t connect_timeout = 30000;  ///< source: until the connection stands
   uint32_t handshake_timeout =
@@ -68,6 +74,9 @@ struct Settings {
       3600000;  ///< destination: silence of a source that is not tern (it may pause for long)
   uint32_t final_timeout =
       120000;  ///< source: until the destination said that it loaded; destination: until the go
+
+  uint32_t unplug_timeout =
+      300000;  ///< source: until the guest has let go of the devices that cannot migrate
 
   // ---- limits for what a peer may make a destination keep
   uint64_t max_device_state = 64ull << 20;  ///< bytes of buffered device state

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "tern/address.h"
 #include "tern/machine.h"
 #include "tern/result.h"
 #include "tern/settings.h"
 #include "tern/stats.h"
+#include "tern/thread_info.h"
 
 namespace tern {
 
@@ -42,11 +44,19 @@ class TERN_API MigrationSource {
   /// the destination confirmed first.
   virtual Result<void> cancel() noexcept = 0;
 
+  /// Shuts the connection down as if the network had died, whatever waits on it: the migration
+  /// fails and the guest is dealt with as after any lost link. Does nothing when nothing runs. Does
+  /// not block; any thread, even while other calls hang.
+  virtual void yank() noexcept = 0;
+
   /// Changes a live setting while running: max_bandwidth, avail_switchover_bandwidth,
   /// downtime_limit are taken from `settings`, the rest is ignored. Takes effect within 100 ms.
   virtual void update(const Settings& settings) noexcept = 0;
 
   virtual StatsSnapshot stats() const noexcept = 0;
+
+  /// The threads that run for it at this moment.
+  virtual std::vector<ThreadInfo> threads() const noexcept = 0;
 
   /// Blocks until completed, failed or cancelled, and all threads have ended their work.
   virtual void wait() noexcept = 0;

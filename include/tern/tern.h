@@ -4,6 +4,8 @@
 #pragma once
 
 #include "tern/address.h"
+#include "tern/announce.h"
+#include "tern/catalog.h"
 #include "tern/clock.h"
 #include "tern/destination.h"
 #include "tern/device_section.h"
@@ -18,5 +20,7 @@
 #include "tern/settings.h"
 #include "tern/source.h"
 #include "tern/stats.h"
+#include "tern/thread_info.h"
+#include "tern/unplug.h"
 #include "tern/vcpu_control.h"
 #include "tern/version.h"

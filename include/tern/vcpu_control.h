@@ -43,8 +43,9 @@ class TERN_API VcpuControl {
   /// What the guest is doing now. Only `running` means that it executes.
   virtual RunState run_state() const noexcept = 0;
   /// Stops all vCPUs and all device emulation that writes RAM; `state` is what run_state() shows
-  /// afterwards. When it returns nothing writes guest RAM any more. Idempotent.
-  virtual Result<void> pause_all(RunState state) noexcept = 0;
+  /// afterwards. When it returns nothing writes guest RAM any more. Returns what run_state() was
+  /// before, looked at in the same step. A guest that is stopped already only gets the new name.
+  virtual Result<RunState> pause_all(RunState state) noexcept = 0;
   /// Lets the guest run. Idempotent.
   virtual Result<void> resume_all() noexcept = 0;
   /// The guest stays stopped, only the name of the reason changes.

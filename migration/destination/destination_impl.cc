@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/destination/destination_impl.h"
 
-#include "base/thread_name.h"
 #include "migration/params/validate.h"
 #include "transport/listen.h"
 
@@ -80,7 +79,7 @@ std::vector<Address> DestinationImpl::listening() const noexcept {
 }
 
 void DestinationImpl::thread_main() noexcept {
-  name_this_thread(settings_.thread_prefix, "mig/dst/listen");
+  const auto listed = threads_.enter(settings_.thread_prefix, "mig/dst/listen");
   finish(receive());
 }
 
@@ -173,6 +172,7 @@ Result<void> DestinationImpl::take_over(RunState source_state) noexcept {
   if (source_state == RunState::running || source_state == RunState::suspended) {
     if (autostart_.load()) {
       TERN_TRY(machine_.vcpus->resume_all().context("starting the guest"));
+      announce();
     } else {
       machine_.vcpus->set_stopped_state(RunState::paused);
     }
@@ -180,6 +180,24 @@ Result<void> DestinationImpl::take_over(RunState source_state) noexcept {
     machine_.vcpus->set_stopped_state(source_state);
   }
   return {};
+}
+
+void DestinationImpl::announce() noexcept {
+  // A `stop` may have come while it loaded; a guest that stands still is not told to be here.
+  if (machine_.announcer == nullptr || machine_.vcpus->run_state() != RunState::running) return;
+  announcer_ = std::make_unique<Announcer>(*machine_.announcer, settings_.thread_prefix, threads_);
+  announcer_->start({settings_.announce_initial, settings_.announce_max, settings_.announce_rounds,
+                     settings_.announce_step},
+                    {});
+}
+
+void DestinationImpl::yank() noexcept {
+  const MutexLock lock(mutex_);
+  // Once the guest is being taken over the source must still hear of it.
+  if (!channel_ || taking_over_) return;
+  yanked_.store(true);
+  log_.log(LogLevel::warning, "the migration's connection is shut down by yank");
+  channel_->shutdown();
 }
 
 void DestinationImpl::part_with_source() noexcept {
@@ -226,6 +244,7 @@ void DestinationImpl::finish(Result<void> result) noexcept {
     part_with_source();
   } else {
     progress_.set_ending(Ending::not_taken);
+    if (yanked_.load()) result = Error(ErrorCode::channel, "the connection was shut down by yank");
     if (open) answers_->shut(1).ignore("the close that follows says the same");
     if (!stopping_.load())
       log_.log(LogLevel::error, "incoming migration failed: " + result.error().message());

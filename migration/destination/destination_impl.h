@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "base/channel.h"
+#include "base/thread_list.h"
+#include "migration/destination/announcer.h"
 #include "migration/destination/return_sender.h"
 #include "migration/destination/stream_loader.h"
 #include "migration/state/session.h"
@@ -28,7 +30,9 @@ class DestinationImpl final : public MigrationDestination {
   void set_autostart(bool on) noexcept override { autostart_.store(on); }
   void hold_switchover() noexcept override;
   void release_switchover() noexcept override;
+  void yank() noexcept override TERN_EXCLUDES(mutex_);
   StatsSnapshot stats() const noexcept override;
+  std::vector<ThreadInfo> threads() const noexcept override { return threads_.list(); }
   void wait() noexcept override;
 
  private:
@@ -38,6 +42,7 @@ class DestinationImpl final : public MigrationDestination {
   Result<void> return_path_opened() noexcept;
   Result<void> acknowledge_if_free() noexcept TERN_EXCLUDES(mutex_);
   Result<void> take_over(RunState source_state) noexcept;
+  void announce() noexcept;
   void part_with_source() noexcept;
   void hang_up() noexcept;
   void finish(Result<void> result) noexcept;
@@ -51,6 +56,7 @@ class DestinationImpl final : public MigrationDestination {
   Progress progress_;
   std::atomic<bool> autostart_{true};
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> yanked_{false};
 
   // Made by mig/dst/listen; others look at them under the lock.
   mutable Mutex mutex_;
@@ -63,6 +69,8 @@ class DestinationImpl final : public MigrationDestination {
   std::unique_ptr<ReturnSender> answers_;
   std::unique_ptr<StreamLoader> loader_;
 
+  ThreadList threads_;
+  std::unique_ptr<Announcer> announcer_;
   std::thread thread_;
 };
 

@@ -25,9 +25,8 @@ Result<RunState> run_state_from(std::string_view text) noexcept {
 }
 
 Result<VcpuPauseGuard> VcpuPauseGuard::pause(VcpuControl& vcpus) noexcept {
-  const RunState before = vcpus.run_state();
-  if (before == RunState::running) TERN_TRY(vcpus.pause_all(RunState::finish_migrate));
-  if (before != RunState::running) vcpus.set_stopped_state(RunState::finish_migrate);
+  // One call that stops and tells: between a look and a stop a `cont` could slip in.
+  const RunState before = TERN_TRY(vcpus.pause_all(RunState::finish_migrate));
   return VcpuPauseGuard(vcpus, before);
 }
 

@@ -15,8 +15,6 @@
 
 namespace tern::params {
 
-using Names = std::span<const std::string_view>;
-
 struct CapabilityRow {
   std::string_view name;
   /// nullptr: it belongs to the control plane itself, no migration sees it.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every migration parameter as one row: QMP set and query, validation, documentation and the tools'
-// flags are made from these rows. A parameter whose engine does not exist has no row. Owns names,
-// ranges and defaults; knows nothing of JSON, of commands or of how a parameter acts.
+// Every migration parameter as one row: QMP set and query, validation and its messages,
+// query-qmp-schema, the tools' flags, the C accessors and the reference page are made from these
+// rows. A parameter whose engine does not exist has no row. Owns names, ranges and defaults; knows
+// nothing of JSON, of commands or of how a parameter acts.
 #pragma once
 
 #include <array>
@@ -10,39 +11,39 @@
 #include <limits>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <variant>
 
+#include "tern/catalog.h"
+#include "tern/result.h"
 #include "tern/settings.h"
 
 namespace tern::params {
 
-/// The word for it in QEMU's schema; it decides how wide an integer QMP accepts.
-enum class ValueType { size, uint64, uint32, enumeration };
-std::string_view to_string(ValueType type) noexcept;
-
-/// Where setting it has an effect.
-enum class ActsOn { source, destination, both };
-std::string_view to_string(ActsOn side) noexcept;
+using Names = std::span<const std::string_view>;
 
 /// The words of an enumeration, in the order of its values.
 struct EnumWords {
   std::string_view type_name;
-  std::span<const std::string_view> words;
+  Names words;
 };
 
-/// The place in Settings. Every value fits into 64 bits: an enumeration is its index.
-using Member = std::variant<uint64_t Settings::*, uint32_t Settings::*,
-                            std::optional<PeerVersion> Settings::*>;
+/// The place in Settings.
+using Member = std::variant<uint64_t Settings::*, uint32_t Settings::*, bool Settings::*,
+                            std::string Settings::*, std::optional<PeerVersion> Settings::*>;
+/// A value on its way between Settings, text and JSON: a number, a boolean as 0 or 1, the index of
+/// an enumeration's word, or a string.
+using Value = std::variant<uint64_t, std::string>;
 
 struct ParameterRow {
   std::string_view name;
   Member member;
-  ValueType type;
+  SettingType type;
   std::string_view unit;  // "" for none
-  uint64_t min;
+  uint64_t min;           // of integers; the range of a string is its length
   uint64_t max;
-  uint64_t api_default;
+  uint64_t api_default;  // strings start empty
   /// What QMP starts from: management layers written for QEMU expect QEMU's.
   uint64_t qmp_default;
   bool live;  // a change acts on a running migration
@@ -52,6 +53,9 @@ struct ParameterRow {
   bool deprecated;
   std::string_view help;
   EnumWords words{};
+  Names needs{};     // capabilities without which it has no effect (it can be set all the same)
+  Names excludes{};  // capabilities that must be off while it differs from its QMP default
+  std::string_view not_below{};  // the parameter that it may not be below
 };
 
 inline constexpr std::array<std::string_view, 13> kPeerVersionWords = {
@@ -64,19 +68,30 @@ inline constexpr uint64_t kDayMs = 86400000;
 inline constexpr uint64_t kMiB = 1ull << 20;
 
 inline constexpr auto kParameters = std::to_array<ParameterRow>({
-    {"max-bandwidth", &Settings::max_bandwidth, ValueType::size, "bytes/s", 0, kAnyU64, 0,
+    {"announce-initial", &Settings::announce_initial, SettingType::size, "ms", 0, 100000, 50, 50,
+     false, ActsOn::destination, "0.2", false, false,
+     "Delay before the second announcement of the guest's new place to the network; the first is "
+     "sent at once when the guest runs."},
+    {"announce-max", &Settings::announce_max, SettingType::size, "ms", 0, 100000, 550, 550, false,
+     ActsOn::destination, "0.2", false, false, "Longest delay between two announcements."},
+    {"announce-rounds", &Settings::announce_rounds, SettingType::size, "", 0, 1000, 5, 5, false,
+     ActsOn::destination, "0.2", false, false, "How many announcements each network device sends."},
+    {"announce-step", &Settings::announce_step, SettingType::size, "ms", 1, 10000, 100, 100, false,
+     ActsOn::destination, "0.2", false, false,
+     "By how much the delay grows with each announcement."},
+    {"max-bandwidth", &Settings::max_bandwidth, SettingType::size, "bytes/s", 0, kAnyU64, 0,
      128 * kMiB, true, ActsOn::source, "0.1", false, false,
      "Ceiling for page data, all channels together; 0 means no limit."},
-    {"avail-switchover-bandwidth", &Settings::avail_switchover_bandwidth, ValueType::size,
+    {"avail-switchover-bandwidth", &Settings::avail_switchover_bandwidth, SettingType::size,
      "bytes/s", 0, kAnyU64, 0, 0, true, ActsOn::source, "0.1", false, false,
      "Bandwidth to count on when deciding whether the rest fits into downtime-limit; 0 means: as "
      "measured."},
-    {"downtime-limit", &Settings::downtime_limit, ValueType::uint64, "ms", 0, 2000000, 300, 300,
+    {"downtime-limit", &Settings::downtime_limit, SettingType::uint64, "ms", 0, 2000000, 300, 300,
      true, ActsOn::source, "0.1", false, false,
      "How long the guest may stand still at switchover."},
     {"x-peer-version",
      &Settings::peer_version,
-     ValueType::enumeration,
+     SettingType::enumeration,
      "",
      0,
      kPeerVersionWords.size() - 1,
@@ -88,62 +103,101 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
      true,
      false,
      "Which program and version receives: the source must know where the wire does not say. Preset "
-     "from machine "
-     "names that carry a QEMU version.",
+     "from machine names that carry a QEMU version.",
      {"PeerVersion", kPeerVersionWords}},
-    {"x-connect-timeout", &Settings::connect_timeout, ValueType::uint32, "ms", 1, kDayMs, 30000,
+    {"x-connect-timeout", &Settings::connect_timeout, SettingType::uint32, "ms", 1, kDayMs, 30000,
      30000, false, ActsOn::source, "0.1", true, false, "How long connecting may take."},
-    {"x-handshake-timeout", &Settings::handshake_timeout, ValueType::uint32, "ms", 1, kDayMs, 30000,
-     30000, false, ActsOn::both, "0.1", true, false,
+    {"x-handshake-timeout", &Settings::handshake_timeout, SettingType::uint32, "ms", 1, kDayMs,
+     30000, 30000, false, ActsOn::both, "0.1", true, false,
      "How long to wait for the peer's first words."},
-    {"x-stall-timeout", &Settings::stall_timeout, ValueType::uint32, "ms", 1, kDayMs, 60000, 60000,
-     false, ActsOn::both, "0.1", true, false, "How long no byte may move where one is due."},
-    {"x-idle-timeout", &Settings::idle_timeout, ValueType::uint32, "ms", 1, kDayMs, 3600000,
+    {"x-stall-timeout", &Settings::stall_timeout, SettingType::uint32, "ms", 1, kDayMs, 60000,
+     60000, false, ActsOn::both, "0.1", true, false, "How long no byte may move where one is due."},
+    {"x-idle-timeout", &Settings::idle_timeout, SettingType::uint32, "ms", 1, kDayMs, 3600000,
      3600000, false, ActsOn::destination, "0.1", true, false,
      "How long a source that is not tern may be silent: it cannot prove that it lives, and may "
      "pause for long."},
-    {"x-final-timeout", &Settings::final_timeout, ValueType::uint32, "ms", 1, kDayMs, 120000,
+    {"x-final-timeout", &Settings::final_timeout, SettingType::uint32, "ms", 1, kDayMs, 120000,
      120000, false, ActsOn::both, "0.1", true, false,
      "How long the source waits for the destination to say that it loaded, and a destination for "
      "the go."},
-    {"x-max-device-state", &Settings::max_device_state, ValueType::size, "bytes", kMiB, 1024 * kMiB,
-     64 * kMiB, 64 * kMiB, false, ActsOn::destination, "0.1", true, false,
+    {"x-unplug-timeout", &Settings::unplug_timeout, SettingType::uint32, "ms", 1, kDayMs, 300000,
+     300000, false, ActsOn::source, "0.2", true, false,
+     "How long the guest may take to let go of a device that cannot migrate."},
+    {"x-max-device-state", &Settings::max_device_state, SettingType::size, "bytes", kMiB,
+     1024 * kMiB, 64 * kMiB, 64 * kMiB, false, ActsOn::destination, "0.1", true, false,
      "Most device state that a destination keeps in memory for a peer."},
+    {"x-thread-prefix", &Settings::thread_prefix, SettingType::string, "", 0, 8, 0, 0, false,
+     ActsOn::both, "0.2", true, false,
+     "Put before the names of the migration's threads (which are cut at 15 characters), to tell "
+     "several machines of one process apart; null or \"\" for none."},
 });
 
 /// nullptr for an unknown name.
 const ParameterRow* find_parameter(std::string_view name) noexcept;
 
-/// The value in `settings`; for an enumeration the index of its word. A peer version that is not
-/// set reads as the row's API default.
-uint64_t get(const Settings& settings, const ParameterRow& row) noexcept;
-/// Stores without checking the range; `value` must fit the type.
-void set(Settings& settings, const ParameterRow& row, uint64_t value) noexcept;
+/// The value in `settings`. A peer version that is not set reads as the row's API default.
+Value get(const Settings& settings, const ParameterRow& row) noexcept;
+/// Stores without checking the range; `value` must be of the row's type.
+void set(Settings& settings, const ParameterRow& row, const Value& value) noexcept;
+
+/// Text as set_by_name takes it. Errors: invalid_argument naming the row and what it takes.
+Result<Value> value_from_text(const ParameterRow& row, std::string_view text) noexcept;
+std::string value_to_text(const ParameterRow& row, const Value& value) noexcept;
+
+/// "0..100000 ms", "tern, qemu-7.2 …": what the row accepts, for messages and pages.
+std::string range_text(const ParameterRow& row) noexcept;
 
 /// Settings with every parameter and capability at its QMP default.
 Settings qmp_defaults() noexcept;
 
 namespace detail {
-constexpr bool rows_are_sound() {
+constexpr bool type_fits_member(const ParameterRow& row) {
+  switch (row.type) {
+    case SettingType::uint8:
+    case SettingType::uint32:
+      return std::holds_alternative<uint32_t Settings::*>(row.member);
+    case SettingType::boolean:
+      return std::holds_alternative<bool Settings::*>(row.member);
+    case SettingType::string:
+      return std::holds_alternative<std::string Settings::*>(row.member);
+    case SettingType::enumeration:
+      return std::holds_alternative<std::optional<PeerVersion> Settings::*>(row.member) ||
+             std::holds_alternative<uint32_t Settings::*>(row.member);
+    case SettingType::uint64:
+    case SettingType::size:
+      return std::holds_alternative<uint64_t Settings::*>(row.member);
+  }
+  return false;
+}
+constexpr uint64_t largest(SettingType type) {
+  if (type == SettingType::boolean) return 1;
+  if (type == SettingType::uint8) return std::numeric_limits<uint8_t>::max();
+  if (type == SettingType::uint32) return std::numeric_limits<uint32_t>::max();
+  return kAnyU64;
+}
+constexpr bool parameters_are_sound() {
   for (size_t i = 0; i < kParameters.size(); ++i) {
     const ParameterRow& row = kParameters[i];
     if (row.name.empty() || row.help.empty() || row.min > row.max) return false;
+    if (row.max > largest(row.type) || !type_fits_member(row)) return false;
     if (row.api_default < row.min || row.api_default > row.max) return false;
     if (row.qmp_default < row.min || row.qmp_default > row.max) return false;
-    if ((row.type == ValueType::enumeration) == row.words.words.empty()) return false;
+    if ((row.type == SettingType::enumeration) == row.words.words.empty()) return false;
     if (row.unstable != row.name.starts_with("x-")) return false;
-    const bool narrow = std::holds_alternative<uint32_t Settings::*>(row.member);
-    if (narrow != (row.type == ValueType::uint32)) return false;
-    if (narrow && row.max > std::numeric_limits<uint32_t>::max()) return false;
-    for (size_t k = 0; k < i; ++k) {
-      if (kParameters[k].name == row.name || kParameters[k].member == row.member) return false;
+    bool bound_exists = row.not_below.empty();
+    for (size_t k = 0; k < kParameters.size(); ++k) {
+      if (kParameters[k].name == row.not_below && k != i) bound_exists = true;
+      if (k < i && (kParameters[k].name == row.name || kParameters[k].member == row.member)) {
+        return false;
+      }
     }
+    if (!bound_exists) return false;
   }
   return true;
 }
 }  // namespace detail
-static_assert(detail::rows_are_sound(),
-              "a default outside its range, a name or member used twice, or a type that does not "
-              "fit its member");
+static_assert(detail::parameters_are_sound(),
+              "a default outside its range, a name or member used twice, a bound that does not "
+              "exist, or a type that does not fit its member");
 
 }  // namespace tern::params

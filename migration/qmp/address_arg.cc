@@ -10,7 +10,7 @@
 namespace tern::qmp {
 namespace {
 
-constexpr auto kInetMembers = std::to_array<ArgMember>({
+constexpr auto kInetMembers = std::to_array<QapiMember>({
     {"host", &kString},
     {"port", &kString},
     {"numeric", &kBoolean, true},
@@ -19,54 +19,55 @@ constexpr auto kInetMembers = std::to_array<ArgMember>({
     {"ipv6", &kBoolean, true},
     {"keep-alive", &kBoolean, true},
 });
-constexpr ArgType kInet{.kind = Kind::object, .name = "InetSocketAddress", .members = kInetMembers};
+constexpr QapiType kInet{
+    .kind = Kind::object, .name = "InetSocketAddress", .members = kInetMembers};
 
-constexpr auto kUnixMembers = std::to_array<ArgMember>(
+constexpr auto kUnixMembers = std::to_array<QapiMember>(
     {{"path", &kString}, {"abstract", &kBoolean, true}, {"tight", &kBoolean, true}});
-constexpr ArgType kUnix{.kind = Kind::object, .name = "UnixSocketAddress", .members = kUnixMembers};
+constexpr QapiType kUnix{
+    .kind = Kind::object, .name = "UnixSocketAddress", .members = kUnixMembers};
 
-constexpr auto kVsockMembers = std::to_array<ArgMember>({{"cid", &kString}, {"port", &kString}});
-constexpr ArgType kVsock{
+constexpr auto kVsockMembers = std::to_array<QapiMember>({{"cid", &kString}, {"port", &kString}});
+constexpr QapiType kVsock{
     .kind = Kind::object, .name = "VsockSocketAddress", .members = kVsockMembers};
 
-constexpr auto kFdMembers = std::to_array<ArgMember>({{"str", &kString}});
-constexpr ArgType kFd{.kind = Kind::object, .name = "FdSocketAddress", .members = kFdMembers};
+constexpr auto kFdMembers = std::to_array<QapiMember>({{"str", &kString}});
+constexpr QapiType kFd{.kind = Kind::object, .name = "FdSocketAddress", .members = kFdMembers};
 
 constexpr std::array<std::string_view, 4> kSocketWords = {"inet", "unix", "vsock", "fd"};
-constexpr ArgType kSocketType{
+constexpr QapiType kSocketType{
     .kind = Kind::enumeration, .name = "SocketAddressType", .words = kSocketWords};
-constexpr auto kSocketMembers = std::to_array<ArgMember>({{"type", &kSocketType}});
-constexpr auto kSocketVariants = std::to_array<ArgVariant>(
+constexpr auto kSocketMembers = std::to_array<QapiMember>({{"type", &kSocketType}});
+constexpr auto kSocketVariants = std::to_array<QapiVariant>(
     {{"inet", &kInet}, {"unix", &kUnix}, {"vsock", &kVsock}, {"fd", &kFd}});
-constexpr ArgType kSocket{.kind = Kind::flat_union,
-                          .name = "SocketAddress",
-                          .members = kSocketMembers,
-                          .tag = "type",
-                          .variants = kSocketVariants};
+constexpr QapiType kSocket{.kind = Kind::flat_union,
+                           .name = "SocketAddress",
+                           .members = kSocketMembers,
+                           .tag = "type",
+                           .variants = kSocketVariants};
 
-constexpr ArgType kStrings{.kind = Kind::array, .element = &kString};
-constexpr auto kExecMembers = std::to_array<ArgMember>({{"args", &kStrings}});
-constexpr ArgType kExec{
+constexpr auto kExecMembers = std::to_array<QapiMember>({{"args", &kStringList}});
+constexpr QapiType kExec{
     .kind = Kind::object, .name = "MigrationExecCommand", .members = kExecMembers};
 
 constexpr std::array<std::string_view, 2> kTransportWords = {"socket", "exec"};
-constexpr ArgType kTransport{
+constexpr QapiType kTransport{
     .kind = Kind::enumeration, .name = "MigrationAddressType", .words = kTransportWords};
-constexpr auto kAddressMembers = std::to_array<ArgMember>({{"transport", &kTransport}});
+constexpr auto kAddressMembers = std::to_array<QapiMember>({{"transport", &kTransport}});
 constexpr auto kAddressVariants =
-    std::to_array<ArgVariant>({{"socket", &kSocket}, {"exec", &kExec}});
-constexpr ArgType kAddress{.kind = Kind::flat_union,
-                           .name = "MigrationAddress",
-                           .members = kAddressMembers,
-                           .tag = "transport",
-                           .variants = kAddressVariants};
+    std::to_array<QapiVariant>({{"socket", &kSocket}, {"exec", &kExec}});
+constexpr QapiType kAddress{.kind = Kind::flat_union,
+                            .name = "MigrationAddress",
+                            .members = kAddressMembers,
+                            .tag = "transport",
+                            .variants = kAddressVariants};
 
 constexpr std::array<std::string_view, 1> kChannelWords = {"main"};
-constexpr ArgType kChannelType{
+constexpr QapiType kChannelType{
     .kind = Kind::enumeration, .name = "MigrationChannelType", .words = kChannelWords};
 constexpr auto kChannelMembers =
-    std::to_array<ArgMember>({{"channel-type", &kChannelType}, {"addr", &kAddress}});
-constexpr ArgType kChannel{
+    std::to_array<QapiMember>({{"channel-type", &kChannelType}, {"addr", &kAddress}});
+constexpr QapiType kChannel{
     .kind = Kind::object, .name = "MigrationChannel", .members = kChannelMembers};
 
 Error bad(std::string text) noexcept { return {ErrorCode::invalid_argument, std::move(text)}; }
@@ -126,19 +127,29 @@ Json unix_json(const UnixAddress& address) noexcept {
 
 }  // namespace
 
-const ArgType kMigrationChannels{.kind = Kind::array, .element = &kChannel};
+const QapiType kMigrationChannels{.kind = Kind::array, .element = &kChannel};
+const QapiType kSocketAddresses{.kind = Kind::array, .element = &kSocket};
 
 Result<Address> address_argument(const Json& arguments) noexcept {
   const auto uri = arguments.find("uri");
   const auto channels = arguments.find("channels");
-  const bool have_channels = channels != arguments.end() && !channels->empty();
-  if ((uri != arguments.end()) == have_channels) {
+  const bool have_channels = channels != arguments.end();
+  if ((uri != arguments.end()) == have_channels || (have_channels && channels->empty())) {
     return bad("Give exactly one of 'uri' and 'channels', the latter not empty");
   }
   if (!have_channels) return parse_uri(uri->get_ref<const std::string&>());
   if (channels->size() > 1) return bad("Channel list has more than one entry of type 'main'");
   Address address = address_of(*channels->front().find("addr"));
   TERN_TRY(transport::validate(address).context("channels[0].addr"));
+  return address;
+}
+
+Result<Address> address_from_text(std::string_view text) noexcept {
+  if (!text.starts_with('{')) return parse_uri(text);
+  const Json value = TERN_TRY(parse_json(text).context("address"));
+  TERN_TRY(check_arguments(value, kAddress).context("address"));
+  Address address = address_of(value);
+  TERN_TRY(transport::validate(address));
   return address;
 }
 

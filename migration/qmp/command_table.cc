@@ -4,69 +4,101 @@
 #include <algorithm>
 #include <array>
 
+#include "migration/qmp/result_types.h"
+
 namespace tern::qmp {
 namespace {
 
 namespace b = base_commands;
+namespace i = introspect_commands;
 namespace m = migration_commands;
 
 // Static initialisation order does not matter: the rows hold only addresses.
+constexpr std::string_view kRunning = "There is a migration process in progress";
+
+// Static initialisation order does not matter: the rows hold only addresses.
 constexpr auto kCommands = std::to_array<CommandRow>({
-    {"qmp_capabilities", &b::kNegotiateArguments, b::qmp_capabilities, false, kAnyStatus, "", "0.1",
-     "Ends the negotiation; must be the first command of a connection."},
-    {"query-version", &kNoArguments, b::query_version, false, kAnyStatus, "", "0.1",
-     "The version of the program, as in the greeting."},
-    {"query-commands", &kNoArguments, b::query_commands, false, kAnyStatus, "", "0.1",
-     "The names of all commands."},
-    {"query-status", &kNoArguments, b::query_status, false, kAnyStatus, "", "0.1",
-     "The run state of the VM."},
-    {"query-name", &kNoArguments, b::query_name, false, kAnyStatus, "", "0.1",
-     "The name of the VM, if it has one."},
-    {"query-uuid", &kNoArguments, b::query_uuid, false, kAnyStatus, "", "0.1",
-     "The UUID of the VM; all zero if it has none."},
-    {"query-target", &kNoArguments, b::query_target, false, kAnyStatus, "", "0.1",
-     "The architecture of the guest."},
-    {"stop", &kNoArguments, b::stop, false, kAnyStatus, "", "0.1",
+    // ---- the server itself
+    {"qmp_capabilities", &b::kNegotiateArguments, &kEmpty, b::qmp_capabilities, false, kAnyStatus,
+     "", "0.1", kNoFeatures, "Ends the negotiation; must be the first command of a connection."},
+    {"query-version", &kEmpty, &types::kVersionInfo, i::query_version, false, kAnyStatus, "", "0.1",
+     kNoFeatures, "The version of the program, as in the greeting."},
+    {"query-commands", &kEmpty, &types::kCommandInfoList, i::query_commands, false, kAnyStatus, "",
+     "0.1", kNoFeatures, "The names of all commands."},
+    {"query-events", &kEmpty, &types::kEventInfoList, i::query_events, false, kAnyStatus, "", "0.2",
+     kDeprecated, "The names of all events; query-qmp-schema says more."},
+    {"query-qmp-schema", &kEmpty, &types::kSchemaInfoList, i::query_qmp_schema, false, kAnyStatus,
+     "", "0.2", kNoFeatures, "Every command and event with the types they use."},
+    {"quit", &kEmpty, &kEmpty, b::quit, false, kAnyStatus, "", "0.1", kNoFeatures,
+     "Ends the process."},
+
+    // ---- the machine
+    {"query-status", &kEmpty, &types::kStatusInfo, b::query_status, false, kAnyStatus, "", "0.1",
+     kNoFeatures, "The run state of the VM."},
+    {"query-name", &kEmpty, &types::kNameInfo, b::query_name, false, kAnyStatus, "", "0.1",
+     kNoFeatures, "The name of the VM, if it has one."},
+    {"query-uuid", &kEmpty, &types::kUuidInfo, b::query_uuid, false, kAnyStatus, "", "0.1",
+     kNoFeatures, "The UUID of the VM; all zero if it has none."},
+    {"query-target", &kEmpty, &types::kTargetInfo, b::query_target, false, kAnyStatus, "", "0.1",
+     kNoFeatures, "The architecture of the guest."},
+    {"query-kvm", &kEmpty, &types::kKvmInfo, b::query_kvm, false, kAnyStatus, "", "0.2",
+     kNoFeatures, "Whether the guest runs under KVM."},
+    {"stop", &kEmpty, &kEmpty, b::stop, false, kAnyStatus, "", "0.1", kNoFeatures,
      "Stops the guest. While an incoming migration is awaited: it will not start by itself."},
-    {"cont", &kNoArguments, b::cont, false, kAnyStatus, "", "0.1",
+    {"cont", &kEmpty, &kEmpty, b::cont, false, kAnyStatus, "", "0.1", kNoFeatures,
      "Lets the guest run. While an incoming migration is awaited: it will start by itself. After a "
-     "completed "
-     "migration it takes the guest back, which is only right if it does not run at the "
+     "completed migration it takes the guest back, which is only right if it does not run at the "
      "destination."},
-    {"quit", &kNoArguments, b::quit, false, kAnyStatus, "", "0.1", "Ends the process."},
-    {"pmemsave", &b::kMemorySaveArguments, b::pmemsave, false, kAnyStatus, "", "0.1",
-     "Writes size bytes of guest-physical memory from address val to a file."},
-    {"getfd", &b::kFdNameArguments, b::getfd, false, kAnyStatus, "", "0.1",
+    {"pmemsave", &b::kMemorySaveArguments, &kEmpty, b::pmemsave, false, kAnyStatus, "", "0.1",
+     kNoFeatures, "Writes size bytes of guest-physical memory from address val to a file."},
+    {"announce-self", &m::kAnnounceArguments, &kEmpty, m::announce_self, false, kAnyStatus, "",
+     "0.2", kNoFeatures,
+     "Tells the network where the guest is, on all or the named interfaces; a series with the same "
+     "id "
+     "ends. Without a network device nothing is sent."},
+    {"getfd", &b::kFdNameArguments, &kEmpty, b::getfd, false, kAnyStatus, "", "0.1", kNoFeatures,
      "Gives a name to the descriptor that was sent along (SCM_RIGHTS), for the address fd:NAME."},
-    {"closefd", &b::kFdNameArguments, b::closefd, false, kAnyStatus, "", "0.1",
-     "Closes a descriptor named by getfd."},
-    {"migrate", &m::kMigrateArguments, m::migrate, false, kAnyStatus, "", "0.1",
+    {"closefd", &b::kFdNameArguments, &kEmpty, b::closefd, false, kAnyStatus, "", "0.1",
+     kNoFeatures, "Closes a descriptor named by getfd."},
+
+    // ---- migration
+    {"migrate", &m::kMigrateArguments, &kEmpty, m::migrate, false, kAnyStatus, "", "0.1",
+     kNoFeatures,
      "Begins to migrate the guest to uri or channels; returns when connecting has begun."},
-    {"migrate-incoming", &m::kIncomingArguments, m::migrate_incoming, false, kAnyStatus, "", "0.1",
-     "Begins to listen for a migration on uri or channels."},
-    {"migrate_cancel", &kNoArguments, m::migrate_cancel, false, kAnyStatus & ~kPostcopy,
+    {"migrate-incoming", &m::kIncomingArguments, &kEmpty, m::migrate_incoming, false, kAnyStatus,
+     "", "0.1", kNoFeatures, "Begins to listen for a migration on uri or channels."},
+    {"migrate_cancel", &kEmpty, &kEmpty, m::migrate_cancel, false, kAnyStatus & ~kPostcopy,
      "A migration in postcopy cannot be cancelled: the guest is split between both sides; use "
-     "migrate-pause or "
-     "recover it",
-     "0.1", "Gives the running migration up; no effect if none runs."},
-    {"migrate-continue", &m::kContinueArguments, m::migrate_continue, false, kAnyStatus, "", "0.1",
-     "Goes on from the state that pause-before-switchover stops in."},
-    {"query-migrate", &kNoArguments, m::query_migrate, false, kAnyStatus, "", "0.1",
-     "State and statistics of the present or last migration."},
-    {"migrate-set-capabilities", &m::kSetCapabilitiesArguments, m::set_capabilities, false,
-     kNothingRunning, "There is a migration process in progress", "0.1",
+     "migrate-pause or recover it",
+     "0.1", kNoFeatures, "Gives the running migration up; no effect if none runs."},
+    {"migrate-continue", &m::kContinueArguments, &kEmpty, m::migrate_continue, false, kAnyStatus,
+     "", "0.1", kNoFeatures, "Goes on from the state that pause-before-switchover stops in."},
+    {"query-migrate", &kEmpty, &types::kMigrationInfo, m::query_migrate, false, kAnyStatus, "",
+     "0.1", kNoFeatures, "State and statistics of the present or last migration."},
+    {"query-migrationthreads", &kEmpty, &types::kMigrationThreadInfoList, m::query_threads, false,
+     kAnyStatus, "", "0.2", kDeprecated,
+     "The threads that run for migrations, with the kernel's ids."},
+    {"migrate-set-capabilities", &m::kSetCapabilitiesArguments, &kEmpty, m::set_capabilities, false,
+     kNothingRunning, kRunning, "0.1", kNoFeatures,
      "Turns capabilities on and off, all or none of those given."},
-    {"query-migrate-capabilities", &kNoArguments, m::query_capabilities, false, kAnyStatus, "",
-     "0.1", "All capabilities with their state."},
-    {"migrate-set-parameters", &m::kSetParametersArguments, m::set_parameters, false, kAnyStatus,
-     "", "0.1", "Sets parameters, all or none of those given."},
-    {"query-migrate-parameters", &kNoArguments, m::query_parameters, false, kAnyStatus, "", "0.1",
-     "All parameters with their values."},
+    {"query-migrate-capabilities", &kEmpty, &m::kCapabilityList, m::query_capabilities, false,
+     kAnyStatus, "", "0.1", kNoFeatures, "All capabilities with their state."},
+    {"migrate-set-parameters", &types::kMigrateSetParameters, &kEmpty, m::set_parameters, false,
+     kAnyStatus, "", "0.1", kNoFeatures, "Sets parameters, all or none of those given."},
+    {"query-migrate-parameters", &kEmpty, &types::kMigrationParameters, m::query_parameters, false,
+     kAnyStatus, "", "0.1", kNoFeatures, "All parameters with their values."},
+    {"query-yank", &kEmpty, &types::kYankInstanceList, m::query_yank, true, kAnyStatus, "", "0.2",
+     kNoFeatures, "What yank can shut down."},
+    {"yank", &m::kYankArguments, &kEmpty, m::yank, true, kAnyStatus, "", "0.2", kNoFeatures,
+     "Shuts connections down as if the network had died, whatever hangs on them; all of those "
+     "given, "
+     "or none if one does not exist."},
 });
 
 constexpr bool rows_are_sound() {
   for (size_t i = 0; i < kCommands.size(); ++i) {
     if (kCommands[i].name.empty() || kCommands[i].help.empty()) return false;
+    if (kCommands[i].allow_oob && kCommands[i].permitted != kAnyStatus) return false;
     if ((kCommands[i].permitted == kAnyStatus) != kCommands[i].refusal.empty()) return false;
     for (size_t k = 0; k < i; ++k) {
       if (kCommands[k].name == kCommands[i].name) return false;
@@ -78,19 +110,12 @@ static_assert(rows_are_sound(), "a name used twice, no help, or a restriction wi
 
 }  // namespace
 
-const ArgType kNoArguments{.kind = Kind::object, .name = "q_empty"};
-
 std::span<const CommandRow> command_table() noexcept { return kCommands; }
 
 const CommandRow* find_command(std::string_view name) noexcept {
   const auto row = std::find_if(kCommands.begin(), kCommands.end(),
                                 [&](const CommandRow& r) { return r.name == name; });
   return row == kCommands.end() ? nullptr : &*row;
-}
-
-bool offers_oob() noexcept {
-  return std::any_of(kCommands.begin(), kCommands.end(),
-                     [](const CommandRow& row) { return row.allow_oob; });
 }
 
 }  // namespace tern::qmp

@@ -9,26 +9,18 @@
 #include <span>
 #include <string_view>
 
-#include "migration/qmp/arg_types.h"
+#include "migration/qmp/announcements.h"
 #include "migration/qmp/event_hub.h"
 #include "migration/qmp/fd_table.h"
 #include "migration/qmp/migrations.h"
 #include "migration/qmp/outcome.h"
+#include "migration/qmp/qapi_type.h"
 #include "migration/qmp/run_states.h"
+#include "migration/state/status_mask.h"
 #include "tern/machine.h"
 #include "tern/qmp.h"
 
 namespace tern::qmp {
-
-/// A set of migration states (of the outgoing side).
-using StatusMask = uint32_t;
-constexpr StatusMask bit(Status status) noexcept { return 1u << static_cast<unsigned>(status); }
-inline constexpr StatusMask kAnyStatus = (1u << kStatusCount) - 1;
-inline constexpr StatusMask kNothingRunning =
-    bit(Status::none) | bit(Status::completed) | bit(Status::failed) | bit(Status::cancelled);
-inline constexpr StatusMask kPostcopy =
-    bit(Status::postcopy_device) | bit(Status::postcopy_active) | bit(Status::postcopy_paused) |
-    bit(Status::postcopy_recover_setup) | bit(Status::postcopy_recover);
 
 /// What a connection is to the commands.
 struct Session {
@@ -45,11 +37,15 @@ struct Plane {
   RunStates& run_states;
   FdTable& fds;
   Migrations& migrations;
+  Announcements& announcements;
+  QmpVersion version;
+  /// Commands run on a dispatcher of the VMM's, so that others can overtake them.
+  bool offers_oob;
 };
 
 struct CommandRow;
 
-/// One command being executed, under the command lock.
+/// One command being executed, under the command lock unless it is executed out of band.
 struct Call {
   Plane& plane;
   Session& session;
@@ -63,40 +59,38 @@ using Handler = Outcome (*)(Call&);
 
 struct CommandRow {
   std::string_view name;
-  const ArgType* arguments;
+  const QapiType* arguments;
+  const QapiType* returns;
   Handler handler;
+  /// May run on a connection's thread while another command hangs: the handler takes no lock that
+  /// is held for long, and is permitted in any state.
   bool allow_oob;
   /// In other states the command is refused with `refusal`, after its arguments were checked.
   StatusMask permitted;
   std::string_view refusal;
   std::string_view since;
+  Features features;
   std::string_view help;
 };
 
 std::span<const CommandRow> command_table() noexcept;
 /// nullptr for an unknown name.
 const CommandRow* find_command(std::string_view name) noexcept;
-/// Whether any command can be executed out of band; the greeting says so.
-bool offers_oob() noexcept;
 
 /// {"qemu": {"major", "minor", "micro"}, "package"}.
-Json version_json() noexcept;
-
-// Types of arguments that commands share.
-extern const ArgType kNoArguments;
+Json version_json(const QmpVersion& version) noexcept;
 
 // Handlers, by file.
 namespace base_commands {  // commands_base.cc
-extern const ArgType kNegotiateArguments;
-extern const ArgType kMemorySaveArguments;
-extern const ArgType kFdNameArguments;
+extern const QapiType kNegotiateArguments;
+extern const QapiType kMemorySaveArguments;
+extern const QapiType kFdNameArguments;
 Outcome qmp_capabilities(Call& call);
-Outcome query_version(Call& call);
-Outcome query_commands(Call& call);
 Outcome query_status(Call& call);
 Outcome query_name(Call& call);
 Outcome query_uuid(Call& call);
 Outcome query_target(Call& call);
+Outcome query_kvm(Call& call);
 Outcome stop(Call& call);
 Outcome cont(Call& call);
 Outcome quit(Call& call);
@@ -105,12 +99,21 @@ Outcome getfd(Call& call);
 Outcome closefd(Call& call);
 }  // namespace base_commands
 
+namespace introspect_commands {  // commands_introspect.cc
+Outcome query_version(Call& call);
+Outcome query_commands(Call& call);
+Outcome query_events(Call& call);
+Outcome query_qmp_schema(Call& call);
+}  // namespace introspect_commands
+
 namespace migration_commands {  // commands_migration.cc
-extern const ArgType kMigrateArguments;
-extern const ArgType kIncomingArguments;
-extern const ArgType kContinueArguments;
-extern const ArgType kSetCapabilitiesArguments;
-extern const ArgType kSetParametersArguments;
+extern const QapiType kMigrateArguments;
+extern const QapiType kIncomingArguments;
+extern const QapiType kContinueArguments;
+extern const QapiType kSetCapabilitiesArguments;
+extern const QapiType kCapabilityList;
+extern const QapiType kYankArguments;
+extern const QapiType kAnnounceArguments;
 Outcome migrate(Call& call);
 Outcome migrate_incoming(Call& call);
 Outcome migrate_cancel(Call& call);
@@ -120,6 +123,10 @@ Outcome set_capabilities(Call& call);
 Outcome query_capabilities(Call& call);
 Outcome set_parameters(Call& call);
 Outcome query_parameters(Call& call);
+Outcome query_threads(Call& call);
+Outcome query_yank(Call& call);
+Outcome yank(Call& call);
+Outcome announce_self(Call& call);
 }  // namespace migration_commands
 
 }  // namespace tern::qmp

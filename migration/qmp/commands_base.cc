@@ -11,26 +11,24 @@
 
 namespace tern::qmp {
 
-Json version_json() noexcept {
+Json version_json(const QmpVersion& version) noexcept {
   // Clients look for the member "qemu" and print its three numbers.
-  return {{"qemu",
-           {{"major", TERN_VERSION_MAJOR},
-            {"minor", TERN_VERSION_MINOR},
-            {"micro", TERN_VERSION_MICRO}}},
+  return {{"qemu", {{"major", version.major}, {"minor", version.minor}, {"micro", version.micro}}},
           {"package", "tern " TERN_VERSION_STRING}};
 }
 
 namespace base_commands {
 namespace {
 
-// The word "oob" exists only where a command can use it.
-constexpr ArgType kCapability{.kind = Kind::enumeration, .name = "QMPCapability"};
-constexpr ArgType kCapabilities{.kind = Kind::array, .element = &kCapability};
-constexpr auto kNegotiateMembers = std::to_array<ArgMember>({{"enable", &kCapabilities, true}});
+constexpr std::array<std::string_view, 1> kCapabilityWords = {"oob"};
+constexpr QapiType kCapability{
+    .kind = Kind::enumeration, .name = "QMPCapability", .words = kCapabilityWords};
+constexpr QapiType kCapabilities{.kind = Kind::array, .element = &kCapability};
+constexpr auto kNegotiateMembers = std::to_array<QapiMember>({{"enable", &kCapabilities, true}});
 
 constexpr auto kMemorySaveMembers =
-    std::to_array<ArgMember>({{"val", &kInteger}, {"size", &kInteger}, {"filename", &kString}});
-constexpr auto kFdNameMembers = std::to_array<ArgMember>({{"fdname", &kString}});
+    std::to_array<QapiMember>({{"val", &kInteger}, {"size", &kInteger}, {"filename", &kString}});
+constexpr auto kFdNameMembers = std::to_array<QapiMember>({{"fdname", &kString}});
 
 std::string text_argument(const Call& call, const char* name) {
   return call.arguments.find(name)->get<std::string>();
@@ -49,9 +47,9 @@ std::string uuid_text(const Uuid& uuid) {
 
 }  // namespace
 
-const ArgType kNegotiateArguments{.kind = Kind::object, .members = kNegotiateMembers};
-const ArgType kMemorySaveArguments{.kind = Kind::object, .members = kMemorySaveMembers};
-const ArgType kFdNameArguments{.kind = Kind::object, .members = kFdNameMembers};
+const QapiType kNegotiateArguments{.kind = Kind::object, .members = kNegotiateMembers};
+const QapiType kMemorySaveArguments{.kind = Kind::object, .members = kMemorySaveMembers};
+const QapiType kFdNameArguments{.kind = Kind::object, .members = kFdNameMembers};
 
 Outcome qmp_capabilities(Call& call) {
   if (call.session.negotiated) {
@@ -59,17 +57,14 @@ Outcome qmp_capabilities(Call& call) {
                     "Capabilities negotiation is already complete, command ignored"};
   }
   const auto enable = call.arguments.find("enable");
-  call.session.oob = enable != call.arguments.end() && !enable->empty();
+  const bool oob = enable != call.arguments.end() && !enable->empty();
+  if (oob && !call.plane.offers_oob) {
+    return generic_error(
+        "Capability 'oob' is not available: commands run on the connection itself");
+  }
+  call.session.oob = oob;
   call.session.negotiated = true;
   return no_result();
-}
-
-Outcome query_version(Call&) { return version_json(); }
-
-Outcome query_commands(Call&) {
-  Json list = Json::array();
-  for (const CommandRow& row : command_table()) list.push_back({{"name", row.name}});
-  return list;
 }
 
 Outcome query_status(Call& call) {
@@ -98,15 +93,21 @@ Outcome query_target(Call&) {
 #endif
 }
 
+Outcome query_kvm(Call& call) { return Json{{"enabled", call.plane.vm.kvm()}, {"present", true}}; }
+
 Outcome stop(Call& call) {
-  const RunStates::Effect effect = TERN_TRY(call.plane.run_states.stop());
-  if (effect == RunStates::Effect::autostart_changed) call.plane.migrations.autostart_changed();
+  TERN_TRY(call.plane.run_states.stop());
   return no_result();
 }
 
 Outcome cont(Call& call) {
-  const RunStates::Effect effect = TERN_TRY(call.plane.run_states.cont());
-  if (effect == RunStates::Effect::autostart_changed) call.plane.migrations.autostart_changed();
+  TERN_TRY(call.plane.run_states.cont());
+  // A guest that came here stopped is announced when it first runs.
+  if (call.plane.migrations.take_announcement_due()) {
+    const Settings& s = call.plane.migrations.settings();
+    TERN_TRY(call.plane.announcements.start(
+        "", {s.announce_initial, s.announce_max, s.announce_rounds, s.announce_step}, {}));
+  }
   return no_result();
 }
 

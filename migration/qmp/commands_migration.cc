@@ -6,11 +6,13 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "migration/params/capabilities.h"
 #include "migration/params/parameters.h"
 #include "migration/qmp/address_arg.h"
 #include "migration/qmp/command_table.h"
+#include "migration/qmp/result_types.h"
 
 namespace tern::qmp::migration_commands {
 namespace {
@@ -18,84 +20,50 @@ namespace {
 using params::kCapabilities;
 using params::kParameters;
 
-constexpr auto kMigrateMembers = std::to_array<ArgMember>({{"uri", &kString, true},
-                                                           {"channels", &kMigrationChannels, true},
-                                                           {"detach", &kBoolean, true},
-                                                           {"resume", &kBoolean, true}});
-constexpr auto kIncomingMembers = std::to_array<ArgMember>({{"uri", &kString, true},
-                                                            {"channels", &kMigrationChannels, true},
-                                                            {"exit-on-error", &kBoolean, true}});
+constexpr auto kMigrateMembers =
+    std::to_array<QapiMember>({{"uri", &kString, true},
+                               {"channels", &kMigrationChannels, true},
+                               {"detach", &kBoolean, true, kDeprecated}});
+constexpr auto kIncomingMembers =
+    std::to_array<QapiMember>({{"uri", &kString, true},
+                               {"channels", &kMigrationChannels, true},
+                               {"exit-on-error", &kBoolean, true}});
 
-// The words of the status, in the order of the enum.
-constexpr std::array<std::string_view, kStatusCount> kStatusWords = {"none",
-                                                                     "setup",
-                                                                     "wait-unplug",
-                                                                     "active",
-                                                                     "pre-switchover",
-                                                                     "device",
-                                                                     "postcopy-device",
-                                                                     "postcopy-active",
-                                                                     "postcopy-paused",
-                                                                     "postcopy-recover-setup",
-                                                                     "postcopy-recover",
-                                                                     "colo",
-                                                                     "cancelling",
-                                                                     "cancelled",
-                                                                     "failing",
-                                                                     "failed",
-                                                                     "completed"};
-constexpr ArgType kStatusType{
-    .kind = Kind::enumeration, .name = "MigrationStatus", .words = kStatusWords};
-constexpr auto kContinueMembers = std::to_array<ArgMember>({{"state", &kStatusType}});
+constexpr auto kContinueMembers = std::to_array<QapiMember>({{"state", &types::kMigrationStatus}});
 
 constexpr auto kCapabilityWords = [] {
   std::array<std::string_view, kCapabilities.size()> words{};
   for (size_t i = 0; i < words.size(); ++i) words[i] = kCapabilities[i].name;
   return words;
 }();
-constexpr ArgType kCapabilityName{
+constexpr QapiType kCapabilityName{
     .kind = Kind::enumeration, .name = "MigrationCapability", .words = kCapabilityWords};
 constexpr auto kCapabilityMembers =
-    std::to_array<ArgMember>({{"capability", &kCapabilityName}, {"state", &kBoolean}});
-constexpr ArgType kCapabilityStatus{
+    std::to_array<QapiMember>({{"capability", &kCapabilityName}, {"state", &kBoolean}});
+constexpr QapiType kCapabilityStatus{
     .kind = Kind::object, .name = "MigrationCapabilityStatus", .members = kCapabilityMembers};
-constexpr ArgType kCapabilityList{.kind = Kind::array, .element = &kCapabilityStatus};
 constexpr auto kSetCapabilitiesMembers =
-    std::to_array<ArgMember>({{"capabilities", &kCapabilityList}});
+    std::to_array<QapiMember>({{"capabilities", &kCapabilityList}});
 
-// One type per parameter, so that enumerations have their words; most are the same few.
-constexpr auto kParameterTypes = [] {
-  std::array<ArgType, kParameters.size()> types{};
-  for (size_t i = 0; i < types.size(); ++i) {
-    const params::ParameterRow& row = kParameters[i];
-    switch (row.type) {
-      case params::ValueType::size:
-      case params::ValueType::uint64:
-        types[i].kind = Kind::uint64;
-        break;
-      case params::ValueType::uint32:
-        types[i].kind = Kind::uint32;
-        break;
-      case params::ValueType::enumeration:
-        types[i].kind = Kind::enumeration;
-        types[i].name = row.words.type_name;
-        types[i].words = row.words.words;
-        break;
-    }
-  }
-  return types;
-}();
-constexpr auto kSetParametersMembers = [] {
-  std::array<ArgMember, kParameters.size()> members{};
-  for (size_t i = 0; i < members.size(); ++i) {
-    members[i] = {kParameters[i].name, &kParameterTypes[i], true};
-  }
-  return members;
-}();
+constexpr auto kYankMembers = std::to_array<QapiMember>({{"instances", &types::kYankInstanceList}});
+constexpr auto kAnnounceMembers = std::to_array<QapiMember>({{"initial", &kInteger},
+                                                             {"max", &kInteger},
+                                                             {"rounds", &kInteger},
+                                                             {"step", &kInteger},
+                                                             {"interfaces", &kStringList, true},
+                                                             {"id", &kString, true}});
 
 bool flag(const Json& arguments, const char* name) noexcept {
   const auto found = arguments.find(name);
   return found != arguments.end() && found->get<bool>();
+}
+
+Json json_of(const params::ParameterRow& row, const params::Value& value) noexcept {
+  if (const auto* text = std::get_if<std::string>(&value)) return *text;
+  const uint64_t n = *std::get_if<uint64_t>(&value);
+  if (row.type == SettingType::boolean) return n != 0;
+  if (row.type == SettingType::enumeration) return row.words.words[n];
+  return n;
 }
 
 template <typename Words>
@@ -105,22 +73,31 @@ size_t index_of(const Words& words, const Json& word) noexcept {
   return static_cast<size_t>(found - words.begin());
 }
 
+// Of an argument that passed its type.
+params::Value value_of(const params::ParameterRow& row, const Json& given) noexcept {
+  if (row.type == SettingType::string) {
+    return given.is_null() ? std::string() : given.get<std::string>();
+  }
+  if (row.type == SettingType::boolean) return uint64_t{given.get<bool>()};
+  if (row.type == SettingType::enumeration) return index_of(row.words.words, given);
+  return given.get<uint64_t>();
+}
+
 }  // namespace
 
-const ArgType kMigrateArguments{.kind = Kind::object, .members = kMigrateMembers};
-const ArgType kIncomingArguments{.kind = Kind::object, .members = kIncomingMembers};
-const ArgType kContinueArguments{.kind = Kind::object, .members = kContinueMembers};
-const ArgType kSetCapabilitiesArguments{.kind = Kind::object, .members = kSetCapabilitiesMembers};
-const ArgType kSetParametersArguments{.kind = Kind::object, .members = kSetParametersMembers};
+const QapiType kMigrateArguments{.kind = Kind::object, .members = kMigrateMembers};
+const QapiType kIncomingArguments{.kind = Kind::object, .members = kIncomingMembers};
+const QapiType kContinueArguments{.kind = Kind::object, .members = kContinueMembers};
+const QapiType kSetCapabilitiesArguments{.kind = Kind::object, .members = kSetCapabilitiesMembers};
+const QapiType kCapabilityList{.kind = Kind::array, .element = &kCapabilityStatus};
+const QapiType kYankArguments{.kind = Kind::object, .members = kYankMembers};
+const QapiType kAnnounceArguments{
+    .kind = Kind::object, .name = "AnnounceParameters", .members = kAnnounceMembers};
 
 Outcome migrate(Call& call) {
   // The address is checked before the state: a typing error leaves the result of the last migration
   // visible.
   Address address = TERN_TRY(address_argument(call.arguments));
-  if (flag(call.arguments, "resume") &&
-      call.plane.migrations.outgoing().status != Status::postcopy_paused) {
-    return generic_error("There is no paused migration to resume");
-  }
   TERN_TRY(call.plane.migrations.start(std::move(address)));
   return no_result();
 }
@@ -143,8 +120,8 @@ Outcome migrate_cancel(Call& call) {
 }
 
 Outcome migrate_continue(Call& call) {
-  const size_t word = index_of(kStatusWords, *call.arguments.find("state"));
-  TERN_TRY(call.plane.migrations.continue_from(static_cast<Status>(word)));
+  const size_t word = index_of(types::kMigrationStatus.words, *call.arguments.find("state"));
+  TERN_TRY(call.plane.migrations.continue_from(types::kOfferedStatuses[word]));
   return no_result();
 }
 
@@ -174,10 +151,7 @@ Outcome set_parameters(Call& call) {
   for (const params::ParameterRow& row : kParameters) {
     const auto given = call.arguments.find(row.name);
     if (given == call.arguments.end()) continue;
-    const uint64_t value = row.type == params::ValueType::enumeration
-                               ? index_of(row.words.words, *given)
-                               : given->get<uint64_t>();
-    params::set(wanted, row, value);
+    params::set(wanted, row, value_of(row, *given));
   }
   TERN_TRY(call.plane.migrations.set_parameters(std::move(wanted)));
   return no_result();
@@ -187,14 +161,53 @@ Outcome query_parameters(Call& call) {
   const Settings& settings = call.plane.migrations.settings();
   Json all = Json::object();
   for (const params::ParameterRow& row : kParameters) {
-    const uint64_t value = params::get(settings, row);
-    if (row.type == params::ValueType::enumeration) {
-      all[std::string(row.name)] = row.words.words[value];
-    } else {
-      all[std::string(row.name)] = value;
-    }
+    all[std::string(row.name)] = json_of(row, params::get(settings, row));
   }
   return all;
+}
+
+Outcome query_threads(Call& call) {
+  Json list = Json::array();
+  for (const ThreadInfo& thread : call.plane.migrations.threads()) {
+    list.push_back({{"name", thread.name}, {"thread-id", thread.thread_id}});
+  }
+  return list;
+}
+
+Outcome query_yank(Call& call) {
+  Json list = Json::array();
+  if (call.plane.migrations.can_yank()) list.push_back({{"type", "migration"}});
+  return list;
+}
+
+Outcome yank(Call& call) {
+  const Json& instances = *call.arguments.find("instances");
+  for (const Json& instance : instances) {
+    const auto& type = instance.find("type")->get_ref<const std::string&>();
+    if (type == "migration" && call.plane.migrations.can_yank()) continue;
+    return QmpError{ErrorClass::device_not_found, "There is no yank instance '" + type + "'"};
+  }
+  if (!instances.empty()) call.plane.migrations.yank();
+  return no_result();
+}
+
+Outcome announce_self(Call& call) {
+  const auto number = [&call](const char* name) {
+    return static_cast<uint64_t>(call.arguments.find(name)->get<int64_t>());
+  };
+  for (const char* name : {"initial", "max", "rounds", "step"}) {
+    if (call.arguments.find(name)->get<int64_t>() >= 0) continue;
+    return generic_error("Parameter '" + std::string(name) + "' must not be negative");
+  }
+  std::vector<std::string> interfaces;
+  if (const auto given = call.arguments.find("interfaces"); given != call.arguments.end()) {
+    interfaces = given->get<std::vector<std::string>>();
+  }
+  const auto id = call.arguments.find("id");
+  TERN_TRY(call.plane.announcements.start(
+      id == call.arguments.end() ? "" : id->get<std::string>(),
+      {number("initial"), number("max"), number("rounds"), number("step")}, std::move(interfaces)));
+  return no_result();
 }
 
 }  // namespace tern::qmp::migration_commands

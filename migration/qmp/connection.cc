@@ -35,19 +35,23 @@ bool collect_fds(const msghdr& message, ReceivedFds& into) noexcept {
 
 }  // namespace
 
-Connection::Connection(Fd socket, int wake_fd, Dispatcher& dispatcher, EventHub& hub, QmpVm& vm,
-                       LogSink& log) noexcept
+Connection::Connection(Fd socket, int wake_fd, Dispatcher& dispatcher, QmpDispatcher* vmm,
+                       EventHub& hub, QmpVm& vm, LogSink& log) noexcept
     : fd_(socket.get()),
       wake_fd_(wake_fd),
       dispatcher_(dispatcher),
       hub_(hub),
       vm_(vm),
       log_(log),
-      outbox_(std::move(socket)) {
-  outbox_.push_reply(greeting_line());
+      outbox_(std::move(socket)),
+      lane_(std::make_shared<CommandLane>(
+          dispatcher, vmm, session_, [this](Reply reply) { deliver(std::move(reply)); },
+          [wake_fd] { wake(wake_fd); })) {
+  outbox_.push_reply(dispatcher_.greeting_line());
 }
 
 Connection::~Connection() {
+  lane_->close();
   hub_.unsubscribe(outbox_);
   if (outbox_.overflowed()) {
     log_.log(LogLevel::warning, "a QMP client did not read its events and was dropped");
@@ -65,7 +69,7 @@ short Connection::wanted_events() noexcept {
 bool Connection::over() noexcept {
   if (outbox_.given_up()) return true;
   // A client that only closed its sending side still gets its answers.
-  return end_of_input_ && input_.empty() && outbox_.pending_bytes() == 0;
+  return end_of_input_ && input_.empty() && lane_->idle() && outbox_.pending_bytes() == 0;
 }
 
 void Connection::work(short revents) noexcept {
@@ -89,7 +93,7 @@ void Connection::read_some() noexcept {
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
   if (n <= 0) {
     end_of_input_ = true;
-    if (const auto last = scanner_.finish()) answer(*last);
+    if (const auto last = scanner_.finish()) take(*last);
     return;
   }
   if (!collect_fds(message, session_.fds)) {
@@ -99,23 +103,35 @@ void Connection::read_some() noexcept {
   input_ = std::move(bytes);
 }
 
+bool Connection::may_take() noexcept {
+  // What a command changes in the session may be looked at when none runs; without out-of-band
+  // execution nothing is taken otherwise.
+  if (lane_->idle()) return true;
+  return oob_ && lane_->accepts(true);
+}
+
 void Connection::execute_pending() noexcept {
   std::string_view rest = input_;
   // A client that sends without reading has to wait: what it is owed stays bounded.
-  while (!rest.empty() && client_reads() && !outbox_.given_up()) {
+  while (!rest.empty() && client_reads() && may_take() && !outbox_.given_up()) {
     const auto item = scanner_.next(rest);
-    if (item) answer(*item);
+    if (item) take(*item);
   }
   if (outbox_.given_up()) rest = {};
   input_ = std::string(rest);
 }
 
-void Connection::answer(const JsonScanner::Item& item) noexcept {
-  if (!item.is_text) {
-    outbox_.push_reply(error_line(item.value));
-    return;
-  }
-  Reply reply = dispatcher_.handle(item.value, session_);
+void Connection::take(const JsonScanner::Item& item) noexcept {
+  if (lane_->idle()) oob_ = session_.oob;
+  Request request =
+      item.is_text ? Dispatcher::read(item.value, oob_) : Dispatcher::broken(item.value);
+  if (!request.oob) return lane_->submit(std::move(request));
+  // Overtakes: its reply may come before those of commands that were sent earlier.
+  outbox_.push_reply(dispatcher_.execute(request, session_).line);
+}
+
+// On the thread that ran the command, which may be the VMM's.
+void Connection::deliver(Reply reply) noexcept {
   if (session_.negotiated && !subscribed_) {
     subscribed_ = true;
     hub_.subscribe(outbox_, wake_fd_, std::move(reply.line));

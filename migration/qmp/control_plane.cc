@@ -6,9 +6,14 @@
 #include <cerrno>
 #include <utility>
 
+#include "migration/params/validate.h"
 #include "migration/qmp/server.h"
+#include "tern/version.h"
 
 namespace tern::qmp {
+namespace {
+constexpr QmpVersion kOwnVersion{TERN_VERSION_MAJOR, TERN_VERSION_MINOR, TERN_VERSION_MICRO};
+}
 
 Result<std::unique_ptr<ControlPlane>> ControlPlaneImpl::create(const Machine& machine, QmpVm& vm,
                                                                const QmpOptions& options,
@@ -20,6 +25,7 @@ Result<std::unique_ptr<ControlPlane>> ControlPlaneImpl::create(const Machine& ma
     return Error(ErrorCode::invalid_argument,
                  "Machine::events must be empty: the control plane takes the events itself");
   }
+  if (options.settings) TERN_TRY(params::validate(*options.settings));
   Fd stop_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stop_fd) {
     return errno_error(ErrorCode::resource_exhausted, "cannot create an eventfd", errno);
@@ -42,9 +48,13 @@ ControlPlaneImpl::ControlPlaneImpl(const Machine& machine, QmpVm& vm, const QmpO
       hub_(machine.clock != nullptr ? *machine.clock : system_clock()),
       run_states_(*machine.vcpus, hub_, log_),
       machine_(with_vcpus(machine, run_states_)),
-      migrations_(
-          {machine_, vm, hub_, run_states_, fds_, log_, std::move(factory), options.exit_on_error}),
-      dispatcher_({machine_, vm, hub_, run_states_, fds_, migrations_}, log_) {}
+      announcements_(machine.announcer),
+      migrations_({machine_, vm, hub_, run_states_, fds_, blockers_, log_, std::move(factory),
+                   options.settings.value_or(params::qmp_defaults()), options.events,
+                   options.exit_on_error}),
+      dispatcher_({machine_, vm, hub_, run_states_, fds_, migrations_, announcements_,
+                   options.version.value_or(kOwnVersion), options.dispatcher != nullptr},
+                  log_) {}
 
 ControlPlaneImpl::~ControlPlaneImpl() { stop(); }
 
@@ -61,16 +71,28 @@ Result<void> ControlPlaneImpl::begin() noexcept {
 }
 
 Result<void> ControlPlaneImpl::serve_unix(const std::string& path) noexcept {
-  return serve(path, {dispatcher_, hub_, vm_, log_, stop_fd_.get()});
+  return serve(path, {dispatcher_, options_.dispatcher, hub_, vm_, log_, stop_fd_.get()});
 }
 
 std::string ControlPlaneImpl::execute(std::string_view request) noexcept {
   Session session;
   session.negotiated = true;
-  Reply reply = dispatcher_.handle(request, session);
+  Reply reply = dispatcher_.execute(Dispatcher::read(request, false), session);
   reply.line.resize(reply.line.size() - 2);  // the CR LF of a connection
   if (reply.quit) vm_.quit();
   return std::move(reply.line);
+}
+
+void ControlPlaneImpl::host_signal() noexcept {
+  hub_.emit("SHUTDOWN", {{"guest", false}, {"reason", "host-signal"}});
+}
+
+Result<BlockerId> ControlPlaneImpl::add_migration_blocker(std::string reason) noexcept {
+  return blockers_.add(std::move(reason), [this] { return migrations_.is_migrating(); });
+}
+
+void ControlPlaneImpl::remove_migration_blocker(BlockerId blocker) noexcept {
+  blockers_.remove(blocker);
 }
 
 void ControlPlaneImpl::stop() noexcept { wake(stop_fd_.get()); }

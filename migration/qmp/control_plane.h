@@ -30,6 +30,9 @@ class ControlPlaneImpl final : public ControlPlane {
   Result<void> serve_unix(const std::string& path) noexcept override;
   std::string execute(std::string_view request) noexcept override;
   void stop() noexcept override;
+  void host_signal() noexcept override;
+  Result<BlockerId> add_migration_blocker(std::string reason) noexcept override;
+  void remove_migration_blocker(BlockerId blocker) noexcept override;
   void guest_shutdown() noexcept override { run_states_.guest_shutdown(); }
 
  private:
@@ -47,6 +50,8 @@ class ControlPlaneImpl final : public ControlPlane {
   RunStates run_states_;
   const Machine machine_;  // with our vcpus
   FdTable fds_;
+  Blockers blockers_;
+  Announcements announcements_;
   Migrations migrations_;
   Dispatcher dispatcher_;
 };

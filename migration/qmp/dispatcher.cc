@@ -3,6 +3,7 @@
 
 #include <exception>
 #include <utility>
+#include <variant>
 
 namespace tern::qmp {
 namespace {
@@ -20,7 +21,7 @@ QmpError bad_member(std::string_view name, std::string_view fault) noexcept {
                        std::string(fault));
 }
 
-struct Request {
+struct Wanted {
   std::string_view command;
   bool oob = false;
   const Json* arguments = nullptr;
@@ -28,8 +29,8 @@ struct Request {
 
 // The request's own members; which fault of several is told does not matter, they are all
 // GenericError.
-std::variant<Request, QmpError> read_request(const Json& input, bool oob_enabled) noexcept {
-  Request request;
+std::variant<Wanted, QmpError> read_members(const Json& input, bool oob_enabled) noexcept {
+  Wanted wanted;
   bool found = false;
   if (oob_enabled && input.contains("execute") && input.contains("exec-oob")) {
     return bad_member("execute", "clashes with 'exec-oob'");
@@ -37,78 +38,105 @@ std::variant<Request, QmpError> read_request(const Json& input, bool oob_enabled
   for (const auto& [name, value] : input.items()) {
     if (name == "execute" || (name == "exec-oob" && oob_enabled)) {
       if (!value.is_string()) return bad_member(name, "must be a string");
-      request.command = value.get_ref<const std::string&>();
-      request.oob = name == "exec-oob";
+      wanted.command = value.get_ref<const std::string&>();
+      wanted.oob = name == "exec-oob";
       found = true;
     } else if (name == "arguments") {
       if (!value.is_object()) return bad_member(name, "must be an object");
-      request.arguments = &value;
+      wanted.arguments = &value;
     } else if (name != "id") {
       return bad_member(name, "is unexpected");
     }
   }
   if (!found) return generic_error("QMP input lacks member 'execute'");
-  return request;
+  return wanted;
+}
+
+std::string shown(std::string_view name) noexcept {
+  return std::string(name.substr(0, kShownBytes));
 }
 
 }  // namespace
 
-std::string error_line(std::string desc) noexcept {
-  return line_of(error_json(generic_error(std::move(desc))));
-}
-
-std::string greeting_line() noexcept {
+std::string Dispatcher::greeting_line() const noexcept {
   Json capabilities = Json::array();
-  if (offers_oob()) capabilities.push_back("oob");
-  return line_of({{"QMP", {{"version", version_json()}, {"capabilities", capabilities}}}});
+  if (plane_.offers_oob) capabilities.push_back("oob");
+  return line_of(
+      {{"QMP", {{"version", version_json(plane_.version)}, {"capabilities", capabilities}}}});
 }
 
-Reply Dispatcher::handle(std::string_view text, Session& session) noexcept {
+Request Dispatcher::broken(std::string desc) noexcept {
+  Request request;
+  request.input = generic_error(std::move(desc));
+  return request;
+}
+
+Request Dispatcher::read(std::string_view text, bool oob_enabled) noexcept {
   Result<Json> input = parse_json(text);
-  if (!input) return {error_line(input.error().message())};
-  if (!input->is_object()) return {error_line("QMP input must be a JSON object")};
+  if (!input) return broken(input.error().message());
+  if (!input->is_object()) return broken("QMP input must be a JSON object");
+  Request request;
+  if (const auto id = input->find("id"); id != input->end()) request.id = *id;
+  const auto wanted = read_members(*input, oob_enabled);
+  if (const auto* fault = std::get_if<QmpError>(&wanted)) {
+    request.input = *fault;
+    return request;
+  }
+  request.oob = std::get_if<Wanted>(&wanted)->oob;
+  request.input = std::move(*input);
+  return request;
+}
+
+Reply Dispatcher::execute(const Request& request, Session& session) noexcept {
   Reply reply;
-  const Outcome outcome = execute(*input, session, reply.quit);
+  const Outcome outcome = outcome_of(request, session, reply.quit);
   Json answer = outcome.ok() ? Json{{"return", outcome.value()}} : error_json(outcome.error());
-  if (const auto id = input->find("id"); id != input->end()) answer["id"] = std::move(*id);
+  if (request.id) answer["id"] = *request.id;
   reply.line = line_of(answer);
   return reply;
 }
 
-Outcome Dispatcher::execute(const Json& input, Session& session, bool& quit) noexcept {
-  const auto read = read_request(input, session.oob);
+Outcome Dispatcher::outcome_of(const Request& request, Session& session, bool& quit) noexcept {
+  if (const auto* fault = std::get_if<QmpError>(&request.input)) return *fault;
+  // Read once more: the views point into the request, which may have moved since.
+  const auto read = read_members(*std::get_if<Json>(&request.input), request.oob);
   if (const auto* fault = std::get_if<QmpError>(&read)) return *fault;
-  const Request& request = *std::get_if<Request>(&read);
-  if (!session.negotiated && request.command != "qmp_capabilities") {
+  const Wanted& wanted = *std::get_if<Wanted>(&read);
+  if (!session.negotiated && wanted.command != "qmp_capabilities") {
     return QmpError{ErrorClass::command_not_found,
                     "Expecting capabilities negotiation with 'qmp_capabilities'"};
   }
-  const CommandRow* row = find_command(request.command);
-  const std::string shown(request.command.substr(0, kShownBytes));
+  const CommandRow* row = find_command(wanted.command);
   if (row == nullptr) {
-    return QmpError{ErrorClass::command_not_found, "The command " + shown + " has not been found"};
+    return QmpError{ErrorClass::command_not_found,
+                    "The command " + shown(wanted.command) + " has not been found"};
   }
-  if (request.oob && !row->allow_oob) {
-    return generic_error("The command " + shown + " does not support OOB");
+  if (wanted.oob && !row->allow_oob) {
+    return generic_error("The command " + shown(wanted.command) + " does not support OOB");
   }
-  static const Json kEmpty = Json::object();  // never changes
-  const Json& arguments = request.arguments != nullptr ? *request.arguments : kEmpty;
+  static const Json kNoMembers = Json::object();  // never changes
+  const Json& arguments = wanted.arguments != nullptr ? *wanted.arguments : kNoMembers;
   TERN_TRY(check_arguments(arguments, *row->arguments));
-
-  MutexLock lock(command_mutex_);
-  if ((row->permitted & bit(plane_.migrations.outgoing().status)) == 0) {
-    return generic_error(std::string(row->refusal));
-  }
   Call call{plane_, session, *row, arguments};
+  const Outcome outcome =
+      wanted.oob ? call_handler(call) : exclusively([&] { return call_handler(call); });
+  quit = call.quit;
+  return outcome;
+}
+
+Outcome Dispatcher::call_handler(Call& call) noexcept {
+  // What may run out of band is permitted in any state and must not look at it.
+  if (call.row.permitted != kAnyStatus &&
+      (call.row.permitted & bit(plane_.migrations.outgoing().status)) == 0) {
+    return generic_error(std::string(call.row.refusal));
+  }
   try {
-    Outcome outcome = row->handler(call);
-    quit = call.quit;
-    return outcome;
+    return call.row.handler(call);
   } catch (const std::exception& bug) {
     // The JSON library throws where a value is not what the argument check promised: our bug, not
     // the guest's end.
-    log_.log(LogLevel::error, "command " + shown + ": " + bug.what());
-    return generic_error("Internal error in command " + shown);
+    log_.log(LogLevel::error, "command " + std::string(call.row.name) + ": " + bug.what());
+    return generic_error("Internal error in command " + std::string(call.row.name));
   }
 }
 

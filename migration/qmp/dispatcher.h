@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From the text of a request to the line of its reply: QMP's checks in QMP's order, the command,
-// the id. Knows nothing of sockets.
+// the id. Knows nothing of sockets and decides nothing about threads.
 #pragma once
 
-#include <span>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "base/mutex.h"
 #include "migration/qmp/command_table.h"
@@ -20,14 +21,29 @@ struct Reply {
   bool quit = false;
 };
 
-/// Thread rules: any thread; commands run one at a time, under command_mutex_. It is the first lock
-/// in the order (commands, then run states, then the event hub, then outboxes); migration threads
-/// never take it, so a command may join them.
+/// A request that was read: what it asks for, or what is wrong with it.
+struct Request {
+  std::variant<Json, QmpError> input = Json();  // an object
+  std::optional<Json> id;
+  bool oob = false;
+};
+
+/// Thread rules: any thread. Ordinary commands run one at a time, under command_mutex_, which is
+/// the first lock in the order (commands, blockers, migrations' engines, run states, the event hub,
+/// outboxes); migration threads never take it, so a command may join them. Out-of-band commands run
+/// without it.
 class Dispatcher {
  public:
   Dispatcher(Plane plane, LogSink& log) noexcept : plane_(plane), log_(log) {}
 
-  Reply handle(std::string_view text, Session& session) noexcept TERN_EXCLUDES(command_mutex_);
+  /// Reads the text of a request, or takes over what the scanner found wrong with it.
+  static Request read(std::string_view text, bool oob_enabled) noexcept;
+  static Request broken(std::string desc) noexcept;
+
+  Reply execute(const Request& request, Session& session) noexcept TERN_EXCLUDES(command_mutex_);
+
+  /// What a client is told when it connects.
+  std::string greeting_line() const noexcept;
 
   /// Runs `act` as if it were a command: nothing else is executed meanwhile.
   template <typename Act>
@@ -37,16 +53,12 @@ class Dispatcher {
   }
 
  private:
-  Outcome execute(const Json& request, Session& session, bool& quit) noexcept;
+  Outcome outcome_of(const Request& request, Session& session, bool& quit) noexcept;
+  Outcome call_handler(Call& call) noexcept;
 
   Plane plane_;
   LogSink& log_;
   Mutex command_mutex_;
 };
-
-/// The reply to input that is no request: an error without an id.
-std::string error_line(std::string desc) noexcept;
-/// What a client is told when it connects.
-std::string greeting_line() noexcept;
 
 }  // namespace tern::qmp

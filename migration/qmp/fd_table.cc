@@ -6,12 +6,14 @@
 namespace tern::qmp {
 
 bool ReceivedFds::add(Fd fd) noexcept {
+  const MutexLock lock(mutex_);
   if (fds_.size() >= kMax) return false;
   fds_.push_back(std::move(fd));
   return true;
 }
 
 Fd ReceivedFds::take() noexcept {
+  const MutexLock lock(mutex_);
   if (fds_.empty()) return {};
   Fd fd = std::move(fds_.front());
   fds_.pop_front();

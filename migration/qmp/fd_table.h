@@ -11,21 +11,24 @@
 #include <string>
 
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "tern/result.h"
 
 namespace tern::qmp {
 
-/// Descriptors received by one connection (SCM_RIGHTS), oldest first. One thread.
+/// Descriptors received by one connection (SCM_RIGHTS), oldest first. Any thread: they arrive on
+/// the connection's and are named where commands run.
 class ReceivedFds {
  public:
   static constexpr size_t kMax = 16;
   /// Returns false and closes it if too many wait already.
-  bool add(Fd fd) noexcept;
+  bool add(Fd fd) noexcept TERN_EXCLUDES(mutex_);
   /// Empty if none waits.
-  Fd take() noexcept;
+  Fd take() noexcept TERN_EXCLUDES(mutex_);
 
  private:
-  std::deque<Fd> fds_;
+  Mutex mutex_;
+  std::deque<Fd> fds_ TERN_GUARDED_BY(mutex_);
 };
 
 /// Named descriptors. One thread at a time (the command lock).

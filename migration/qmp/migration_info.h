@@ -5,6 +5,8 @@
 #pragma once
 
 #include <span>
+#include <string>
+#include <vector>
 
 #include "migration/qmp/json_text.h"
 #include "tern/address.h"
@@ -16,13 +18,11 @@ struct MigrationSides {
   const StatsSnapshot* incoming = nullptr;  // nullptr: none was asked for
   std::span<const Address> listening;
   const StatsSnapshot* outgoing = nullptr;
+  std::vector<std::string> blocked_reasons;  // why no migration can start, newest first
 };
 
 /// The incoming side is written first; an outgoing migration that is not `none` wins, member by
 /// member.
 Json migration_info(const MigrationSides& sides) noexcept;
-
-/// Whether a migration is under way: then no second one begins and no capability changes.
-bool is_running(Status status) noexcept;
 
 }  // namespace tern::qmp

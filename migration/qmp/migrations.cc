@@ -5,6 +5,7 @@
 
 #include "migration/params/validate.h"
 #include "migration/qmp/migration_info.h"
+#include "migration/state/transitions.h"
 
 namespace tern::qmp {
 namespace {
@@ -18,25 +19,31 @@ Error refused(std::string text) noexcept {
 // Tells the VMM, too, when an incoming migration has failed.
 class IncomingForwarder final : public EventForwarder {
  public:
-  IncomingForwarder(EventHub& hub, const std::atomic<bool>& enabled, QmpVm& vm, LogSink& log,
-                    bool exit_on_error) noexcept
-      : EventForwarder(hub, enabled), vm_(vm), log_(log), exit_on_error_(exit_on_error) {}
+  IncomingForwarder(EventHub& hub, const std::atomic<bool>& enabled, QmpVm& vm,
+                    const VcpuControl& vcpus, bool exit_on_error) noexcept
+      : EventForwarder(hub, enabled), vm_(vm), vcpus_(vcpus), exit_on_error_(exit_on_error) {}
 
   void watch(const MigrationDestination& engine) noexcept { engine_ = &engine; }
 
   void on_event(const Event& event) noexcept override {
     EventForwarder::on_event(event);
     const auto* changed = std::get_if<StatusChanged>(&event);
-    if (changed == nullptr || changed->status != Status::failed) return;
+    if (changed == nullptr) return;
+    if (changed->status == Status::completed) {
+      came_stopped_.store(vcpus_.run_state() != RunState::running);
+    }
+    if (changed->status != Status::failed) return;
     const Error error(ErrorCode::channel,
                       "incoming migration failed: " + engine_->stats().error_desc);
-    log_.log(LogLevel::error, error.message());
     if (exit_on_error_) vm_.incoming_failed(error);
   }
 
+  bool take_announcement_due() noexcept { return came_stopped_.exchange(false); }
+
  private:
   QmpVm& vm_;
-  LogSink& log_;
+  const VcpuControl& vcpus_;
+  std::atomic<bool> came_stopped_{false};
   const bool exit_on_error_;
   const MigrationDestination* engine_ = nullptr;  // set before it can tell anything
 };
@@ -54,6 +61,9 @@ struct Migrations::Incoming {
 };
 
 void EventForwarder::on_event(const Event& event) noexcept {
+  if (const auto* unplug = std::get_if<UnplugRequested>(&event)) {
+    hub_.emit("UNPLUG_PRIMARY", {{"device-id", unplug->device_id}});
+  }
   if (!enabled_.load()) return;
   if (const auto* changed = std::get_if<StatusChanged>(&event)) {
     hub_.emit("MIGRATION", {{"status", to_string(changed->status)}});
@@ -63,8 +73,10 @@ void EventForwarder::on_event(const Event& event) noexcept {
 }
 
 Migrations::Migrations(Parts parts) noexcept
-    : parts_(std::move(parts)), settings_(params::qmp_defaults()) {
-  settings_.peer_version = peer_version_of_machine(parts_.machine.name);
+    : parts_(std::move(parts)), settings_(parts_.settings), events_(parts_.events) {
+  if (!settings_.peer_version) {
+    settings_.peer_version = peer_version_of_machine(parts_.machine.name);
+  }
 }
 
 Migrations::~Migrations() = default;
@@ -95,7 +107,9 @@ void Migrations::retire_outgoing() noexcept {
   // until the next one has a status of its own.
   outgoing_->engine->wait();
   last_outgoing_ = outgoing_->engine->stats();
-  outgoing_.reset();
+  std::unique_ptr<Outgoing> over;
+  const MutexLock lock(engines_mutex_);
+  over.swap(outgoing_);
 }
 
 Error Migrations::failed_at_once(Error error) noexcept {
@@ -131,11 +145,17 @@ void settle_ownership(const Result<void>& result, Fd& taken) noexcept {
 
 Result<void> Migrations::start(Address address) noexcept {
   TERN_TRY(may_start());
-  TERN_TRY(params::validate(settings_));
-  Fd taken;
-  if (Result<void> found = resolve_fd(address, taken); !found) {
-    return failed_at_once(std::move(found).error());
-  }
+  return parts_.blockers.unless_blocked([&]() -> Result<void> {
+    TERN_TRY(params::validate(settings_));
+    Fd taken;
+    if (Result<void> found = resolve_fd(address, taken); !found) {
+      return failed_at_once(std::move(found).error());
+    }
+    return start_engine(address, taken);
+  });
+}
+
+Result<void> Migrations::start_engine(const Address& address, Fd& taken) noexcept {
   retire_outgoing();
   std::unique_ptr<Outgoing> next(new Outgoing{EventForwarder(parts_.hub, events_), nullptr});
   Machine machine = parts_.machine;
@@ -145,8 +165,42 @@ Result<void> Migrations::start(Address address) noexcept {
   settle_ownership(started, taken);
   // An address that can never work leaves everything as it was; what failed after that is shown as
   // failed.
-  if (started || next->engine->stats().status != Status::none) outgoing_ = std::move(next);
+  if (started || next->engine->stats().status != Status::none) {
+    const MutexLock lock(engines_mutex_);
+    outgoing_ = std::move(next);
+  }
   return started;
+}
+
+bool Migrations::is_migrating() const noexcept {
+  const MutexLock lock(engines_mutex_);
+  return outgoing_ && is_running(outgoing_->engine->stats().status);
+}
+
+bool Migrations::can_yank() const noexcept {
+  const MutexLock lock(engines_mutex_);
+  return (outgoing_ && is_running(outgoing_->engine->stats().status)) ||
+         (incoming_ && is_running(incoming_->engine->stats().status));
+}
+
+void Migrations::yank() noexcept {
+  const MutexLock lock(engines_mutex_);
+  if (outgoing_) outgoing_->engine->yank();
+  if (incoming_) incoming_->engine->yank();
+}
+
+std::vector<ThreadInfo> Migrations::threads() const noexcept {
+  std::vector<ThreadInfo> all;
+  if (outgoing_) all = outgoing_->engine->threads();
+  if (incoming_) {
+    for (ThreadInfo& thread : incoming_->engine->threads()) all.push_back(std::move(thread));
+  }
+  return all;
+}
+
+bool Migrations::take_announcement_due() noexcept {
+  return incoming_ && parts_.run_states.run_state() == RunState::running &&
+         incoming_->sink.take_announcement_due();
 }
 
 Result<void> Migrations::cancel() noexcept {
@@ -182,29 +236,28 @@ Result<void> Migrations::listen(Address address, std::optional<bool> exit_on_err
   Fd taken;
   TERN_TRY(resolve_fd(address, taken));
   const bool exit = exit_on_error.value_or(parts_.exit_on_error);
-  std::unique_ptr<Incoming> next(
-      new Incoming{IncomingForwarder(parts_.hub, events_, parts_.vm, parts_.log, exit), nullptr});
+  std::unique_ptr<Incoming> next(new Incoming{
+      IncomingForwarder(parts_.hub, events_, parts_.vm, parts_.run_states, exit), nullptr});
   Machine machine = parts_.machine;
   machine.events = &next->sink;
   next->engine = TERN_TRY(parts_.factory.destination(machine, settings_));
   next->sink.watch(*next->engine);
-  next->engine->set_autostart(parts_.run_states.autostart());
   Result<void> listening = next->engine->listen(address);
   settle_ownership(listening, taken);
   // Without a listener it is as if nothing had been asked, so that a client can try another
   // address.
-  if (listening) incoming_ = std::move(next);
+  if (listening) {
+    const MutexLock lock(engines_mutex_);
+    incoming_ = std::move(next);
+  }
   return listening;
-}
-
-void Migrations::autostart_changed() noexcept {
-  if (incoming_) incoming_->engine->set_autostart(parts_.run_states.autostart());
 }
 
 Json Migrations::info() const noexcept {
   const StatsSnapshot source = outgoing();
   MigrationSides sides;
   sides.outgoing = &source;
+  sides.blocked_reasons = parts_.blockers.reasons();
   if (!incoming_) return migration_info(sides);
   const StatsSnapshot destination = incoming_->engine->stats();
   const std::vector<Address> listening = incoming_->engine->listening();

@@ -25,13 +25,12 @@ void RunStates::set(RunState state) noexcept {
   state_ = state;
 }
 
-Result<void> RunStates::pause_locked(RunState state) noexcept {
+Result<RunState> RunStates::pause_locked(RunState state) noexcept {
   const RunState before = run_state();
   TERN_TRY(vcpus_.pause_all(state));
-  if (state == RunState::finish_migrate) before_switchover_ = before;
   set(state);
   if (before == RunState::running) hub_.emit("STOP");
-  return {};
+  return before;
 }
 
 void RunStates::name_locked(RunState state) noexcept {
@@ -52,7 +51,7 @@ Result<void> RunStates::resume_locked() noexcept {
   return {};
 }
 
-Result<void> RunStates::pause_all(RunState state) noexcept {
+Result<RunState> RunStates::pause_all(RunState state) noexcept {
   MutexLock lock(vcpus_mutex_);
   return pause_locked(state);
 }
@@ -64,12 +63,6 @@ Result<void> RunStates::resume_all() noexcept {
     name_locked(RunState::paused);
     return {};
   }
-  // A `stop` between a migration's look at the run state and its pause must not be undone with the
-  // pause.
-  if (state == RunState::finish_migrate && before_switchover_ != RunState::running) {
-    name_locked(before_switchover_);
-    return {};
-  }
   return resume_locked();
 }
 
@@ -78,18 +71,17 @@ void RunStates::set_stopped_state(RunState state) noexcept {
   // Nothing but a `cont` in the wrong moment can have started the guest again; it must not run on
   // under a name that says it stands.
   if (run_state() == RunState::running) {
-    Result<void> paused = pause_locked(state);
+    const Result<RunState> paused = pause_locked(state);
     if (!paused) {
       log_.log(LogLevel::error, "cannot stop the guest for " + std::string(to_string(state)) +
                                     ": " + paused.error().message());
     }
     return;
   }
-  if (state == RunState::finish_migrate) before_switchover_ = run_state();
   name_locked(state);
 }
 
-Result<RunStates::Effect> RunStates::cont() noexcept {
+Result<void> RunStates::cont() noexcept {
   MutexLock lock(vcpus_mutex_);
   switch (run_state()) {
     case RunState::finish_migrate:
@@ -97,7 +89,7 @@ Result<RunStates::Effect> RunStates::cont() noexcept {
     case RunState::inmigrate: {
       MutexLock state_lock(state_mutex_);
       autostart_ = true;
-      return Effect::autostart_changed;
+      return {};
     }
     case RunState::shutdown:
     case RunState::internal_error:
@@ -111,23 +103,22 @@ Result<RunStates::Effect> RunStates::cont() noexcept {
     default:
       break;
   }
-  TERN_TRY(resume_locked());
-  return Effect::done;
+  return resume_locked();
 }
 
-Result<RunStates::Effect> RunStates::stop() noexcept {
+Result<void> RunStates::stop() noexcept {
   MutexLock lock(vcpus_mutex_);
   const RunState state = run_state();
   if (state == RunState::inmigrate) {
     MutexLock state_lock(state_mutex_);
     autostart_ = false;
-    return Effect::autostart_changed;
+    return {};
   }
   if (state == RunState::running) {
-    TERN_TRY(pause_locked(RunState::paused));
+    (void)TERN_TRY(pause_locked(RunState::paused));
     if (guest_ended()) name_locked(RunState::shutdown);
   }
-  return Effect::done;
+  return {};
 }
 
 void RunStates::begin_incoming(bool autostart) noexcept {

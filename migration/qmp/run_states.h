@@ -25,18 +25,16 @@ class RunStates final : public VcpuControl {
 
   // VcpuControl, for migrations.
   RunState run_state() const noexcept override TERN_EXCLUDES(state_mutex_);
-  Result<void> pause_all(RunState state) noexcept override TERN_EXCLUDES(vcpus_mutex_);
-  /// In inmigrate the guest only starts if autostart is (still) set: a `stop` may come while it
-  /// loads.
+  Result<RunState> pause_all(RunState state) noexcept override TERN_EXCLUDES(vcpus_mutex_);
+  /// In inmigrate the guest starts only if autostart is set at this moment: a `stop` or `cont` may
+  /// come while it loads.
   Result<void> resume_all() noexcept override TERN_EXCLUDES(vcpus_mutex_);
   void set_stopped_state(RunState state) noexcept override TERN_EXCLUDES(vcpus_mutex_);
 
   // For commands.
-  /// What `cont` and `stop` came to.
-  enum class Effect { done, autostart_changed };
   /// Errors: failed_precondition (switchover in progress, reset required); those of the VMM.
-  Result<Effect> cont() noexcept TERN_EXCLUDES(vcpus_mutex_);
-  Result<Effect> stop() noexcept TERN_EXCLUDES(vcpus_mutex_);
+  Result<void> cont() noexcept TERN_EXCLUDES(vcpus_mutex_);
+  Result<void> stop() noexcept TERN_EXCLUDES(vcpus_mutex_);
   bool autostart() const noexcept TERN_EXCLUDES(state_mutex_);
 
   /// Before the first command: the VM waits for an incoming migration.
@@ -45,7 +43,7 @@ class RunStates final : public VcpuControl {
   void guest_shutdown() noexcept TERN_EXCLUDES(state_mutex_);
 
  private:
-  Result<void> pause_locked(RunState state) noexcept TERN_REQUIRES(vcpus_mutex_);
+  Result<RunState> pause_locked(RunState state) noexcept TERN_REQUIRES(vcpus_mutex_);
   Result<void> resume_locked() noexcept TERN_REQUIRES(vcpus_mutex_);
   void name_locked(RunState state) noexcept TERN_REQUIRES(vcpus_mutex_);
   void set(RunState state) noexcept TERN_EXCLUDES(state_mutex_);
@@ -55,8 +53,6 @@ class RunStates final : public VcpuControl {
   EventHub& hub_;
   LogSink& log_;
   Mutex vcpus_mutex_;
-  /// What the guest did when a switchover stopped it.
-  RunState before_switchover_ TERN_GUARDED_BY(vcpus_mutex_) = RunState::prelaunch;
   mutable Mutex state_mutex_;
   RunState state_ TERN_GUARDED_BY(state_mutex_) = RunState::prelaunch;
   bool autostart_ TERN_GUARDED_BY(state_mutex_) = true;

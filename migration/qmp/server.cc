@@ -67,8 +67,8 @@ class Loop {
     }
     Fd socket = TERN_TRY(std::move(accepted));
     if (socket) {
-      client_.emplace(std::move(socket), wake_fd_.get(), parts_.dispatcher, parts_.hub, parts_.vm,
-                      parts_.log);
+      client_.emplace(std::move(socket), wake_fd_.get(), parts_.dispatcher, parts_.vmm, parts_.hub,
+                      parts_.vm, parts_.log);
     }
     return {};
   }

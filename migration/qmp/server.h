@@ -17,6 +17,7 @@ namespace tern::qmp {
 /// What a server needs of the control plane; all outlive it.
 struct ServerParts {
   Dispatcher& dispatcher;
+  QmpDispatcher* vmm;  // nullptr: commands run on the caller's thread
   EventHub& hub;
   QmpVm& vm;
   LogSink& log;

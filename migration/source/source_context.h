@@ -68,6 +68,7 @@ struct SourceContext {
   ReturnListener& answers;
   CommitPoint& commit;
   std::atomic<bool>& continue_asked;
+  const std::atomic<bool>& yanked;
   Clock& clock;
   LogSink& log;
 
@@ -75,11 +76,16 @@ struct SourceContext {
     return {name, Milliseconds(ms)};
   }
 
+  static Error yank_error() noexcept {
+    return Error(ErrorCode::channel, "the connection was shut down by yank");
+  }
+
   /// Whether to go on: errors are cancelled, or what the destination said went wrong.
   Result<void> check() const noexcept {
     if (session.status() == Status::cancelling) {
       return Error(ErrorCode::cancelled, "the migration was cancelled");
     }
+    if (yanked.load()) return yank_error();
     const auto said = answers.said();
     if (said.shut) {
       return Error(ErrorCode::channel,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/source/source_impl.h"
 
-#include "base/thread_name.h"
 #include "migration/params/validate.h"
 #include "transport/connect.h"
 
@@ -37,8 +36,9 @@ SourceImpl::SourceImpl(const Machine& machine, const Settings& settings,
       log_(machine.log != nullptr ? *machine.log : null_log()),
       session_(Side::source, machine.events, dialect_),
       progress_(clock_),
-      context_{machine_, settings_, dialect_,        live_,  session_, progress_,
-               answers_, commit_,   continue_asked_, clock_, log_} {
+      context_{machine_, settings_, dialect_,        live_,   session_, progress_,
+               answers_, commit_,   continue_asked_, yanked_, clock_,   log_},
+      unplug_(context_) {
   live_.store(settings);
 }
 
@@ -69,7 +69,7 @@ Result<void> SourceImpl::start_with(std::unique_ptr<Connector> connector) noexce
 }
 
 void SourceImpl::thread_main() noexcept {
-  name_this_thread(settings_.thread_prefix, "mig/src/main");
+  const auto listed = threads_.enter(settings_.thread_prefix, "mig/src/main");
   finish(migrate());
 }
 
@@ -83,11 +83,12 @@ Result<void> SourceImpl::migrate() noexcept {
   const PageOps& ops = best_page_ops();
   progress_.set_choice(Progress::Choice::page_ops, ops.name);
   precopy_ = std::make_unique<Precopy>(context_, *link_, memory_, ops);
+  TERN_TRY(unplug_.request());
   start_tracker_service();
   TERN_TRY(precopy_->set_up());
   progress_.setup_done();
   TERN_TRY(context_.check());
-  TERN_TRY(session_.post(Trigger::connected));
+  TERN_TRY(unplug_.wait(*link_));
 
   TERN_TRY(precopy_->iterate());
 
@@ -113,7 +114,7 @@ Result<void> SourceImpl::connect() noexcept {
 
 void SourceImpl::start_return_thread() noexcept {
   return_thread_ = std::thread([this] {
-    name_this_thread(settings_.thread_prefix, "mig/src/return");
+    const auto listed = threads_.enter(settings_.thread_prefix, "mig/src/return");
     answers_.run(link_->channel());
   });
 }
@@ -121,7 +122,7 @@ void SourceImpl::start_return_thread() noexcept {
 void SourceImpl::start_tracker_service() noexcept {
   if (machine_.tracker == nullptr || !machine_.tracker->needs_service()) return;
   tracker_service_ = std::jthread([this](std::stop_token stop) {
-    name_this_thread(settings_.thread_prefix, "mig/src/fault");
+    const auto listed = threads_.enter(settings_.thread_prefix, "mig/src/fault");
     const auto served = machine_.tracker->run_service(stop);
     if (!served) {
       // Writers may hang on unserved faults: end the migration, which stops tracking and frees
@@ -170,6 +171,8 @@ void SourceImpl::finish(Result<void> result) noexcept {
     return;
   }
   const bool unknown = result.error().code() == ErrorCode::outcome_unknown;
+  // What a write or read said about the dead link is less than why it died.
+  if (yanked_.load() && !unknown) result = SourceContext::yank_error();
   if (session_.status() == Status::cancelling) {
     // What broke is the consequence of the cancel, not an error to report.
     session_.post(Trigger::error).ignore("cancelling stays cancelling");
@@ -185,6 +188,7 @@ void SourceImpl::finish(Result<void> result) noexcept {
       log_.log(LogLevel::error, "the guest cannot be resumed: " + undone.error().message());
     }
   }
+  unplug_.undo();
   if (!unknown) progress_.set_ending(Ending::kept);
   progress_.set_expected_downtime(std::nullopt);
   switchover_.reset();
@@ -211,6 +215,13 @@ Result<void> SourceImpl::cancel() noexcept {
   log_.log(LogLevel::info, "migration is being cancelled");
   wake();
   return {};
+}
+
+void SourceImpl::yank() noexcept {
+  if (!is_running(session_.status())) return;
+  yanked_.store(true);
+  log_.log(LogLevel::warning, "the migration's connection is shut down by yank");
+  wake();
 }
 
 void SourceImpl::update(const Settings& settings) noexcept {

@@ -10,9 +10,11 @@
 #include <thread>
 
 #include "base/channel.h"
+#include "base/thread_list.h"
 #include "migration/source/precopy.h"
 #include "migration/source/source_context.h"
 #include "migration/source/switchover.h"
+#include "migration/source/unplug.h"
 #include "tern/source.h"
 
 namespace tern {
@@ -27,8 +29,10 @@ class SourceImpl final : public MigrationSource {
   Result<void> start_with(std::unique_ptr<Connector> connector) noexcept;
   Result<void> continue_from(Status paused_at) noexcept override;
   Result<void> cancel() noexcept override;
+  void yank() noexcept override;
   void update(const Settings& settings) noexcept override;
   StatsSnapshot stats() const noexcept override;
+  std::vector<ThreadInfo> threads() const noexcept override { return threads_.list(); }
   void wait() noexcept override;
 
  private:
@@ -53,6 +57,7 @@ class SourceImpl final : public MigrationSource {
   ReturnListener answers_;
   CommitPoint commit_;
   std::atomic<bool> continue_asked_{false};
+  std::atomic<bool> yanked_{false};
   SourceContext context_;
 
   // Made and used by mig/src/main; wake() looks at them under the lock.
@@ -60,9 +65,11 @@ class SourceImpl final : public MigrationSource {
   std::unique_ptr<Connector> connector_ TERN_GUARDED_BY(mutex_);
   Channel* channel_ TERN_GUARDED_BY(mutex_) = nullptr;
   std::unique_ptr<SourceLink> link_;
+  Unplug unplug_;
   std::unique_ptr<Precopy> precopy_;
   std::unique_ptr<Switchover> switchover_;
 
+  ThreadList threads_;
   std::jthread tracker_service_;
   std::thread return_thread_;
   std::thread main_thread_;

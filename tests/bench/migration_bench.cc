@@ -23,9 +23,10 @@ struct StoppedGuest final : VcpuControl {
   RunState state;
   explicit StoppedGuest(RunState s) : state(s) {}
   RunState run_state() const noexcept override { return state; }
-  Result<void> pause_all(RunState s) noexcept override {
+  Result<RunState> pause_all(RunState s) noexcept override {
+    const RunState before = state;
     state = s;
-    return {};
+    return before;
   }
   Result<void> resume_all() noexcept override {
     state = RunState::running;

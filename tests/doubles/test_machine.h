@@ -62,12 +62,12 @@ class TestMachine final : public VcpuControl, public DeviceSection, public LogSi
     const std::lock_guard lock(mutex_);
     return state_;
   }
-  Result<void> pause_all(RunState state) noexcept override {
+  Result<RunState> pause_all(RunState state) noexcept override {
     std::unique_lock lock(mutex_);
-    state_ = state;
+    const RunState before = std::exchange(state_, state);
     changed_.notify_all();
     changed_.wait(lock, [this] { return !writing_; });
-    return {};
+    return before;
   }
   Result<void> resume_all() noexcept override {
     if (fail_resume) return Error(ErrorCode::device, "told to fail");

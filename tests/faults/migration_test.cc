@@ -6,50 +6,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/doubles/test_machine.h"
+#include "tests/doubles/pair.h"
 
 namespace tern {
 namespace {
 
+using test::bound_uri;
+using test::kGuestPages;
+using test::kRam;
+using test::Pair;
+using test::Recorder;
 using test::TestMachine;
-constexpr uint64_t kRam = 8u << 20;
-constexpr uint64_t kGuestPages = 256;
-
-struct Recorder final : EventSink {
-  std::mutex mutex;
-  std::vector<std::string> seen;
-  void on_event(const Event& event) noexcept override {
-    const std::lock_guard lock(mutex);
-    if (const auto* s = std::get_if<StatusChanged>(&event)) seen.emplace_back(to_string(s->status));
-  }
-  std::vector<std::string> all() {
-    const std::lock_guard lock(mutex);
-    return seen;
-  }
-};
-
-std::string bound_uri(MigrationDestination& d) { return to_uri(d.listening().at(0)); }
-
-struct Pair {
-  TestMachine a{kRam, kGuestPages, RunState::running};
-  TestMachine b{kRam, kGuestPages, RunState::inmigrate};
-  Recorder a_events;
-  Recorder b_events;
-  std::unique_ptr<MigrationSource> source;
-  std::unique_ptr<MigrationDestination> destination;
-
-  void prepare(const Settings& settings) {
-    auto d = MigrationDestination::create(b.machine(&b_events), settings);
-    ASSERT_TRUE(d) << d.error().message();
-    destination = std::move(*d);
-    const auto listening = destination->listen(*parse_uri("tcp:127.0.0.1:0"));
-    ASSERT_TRUE(listening) << listening.error().message();
-    auto s = MigrationSource::create(a.machine(&a_events), settings);
-    ASSERT_TRUE(s) << s.error().message();
-    source = std::move(*s);
-  }
-  void start() { ASSERT_TRUE(source->start(*parse_uri(bound_uri(*destination)))); }
-};
 
 TEST(Migration, a_writing_guest_moves_and_goes_on_where_it_stopped) {
   Pair pair;

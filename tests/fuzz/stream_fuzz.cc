@@ -92,7 +92,7 @@ class FuzzDevice final : public DeviceSection {
 class StoppedGuest final : public VcpuControl {
  public:
   RunState run_state() const noexcept override { return RunState::inmigrate; }
-  Result<void> pause_all(RunState) noexcept override { return {}; }
+  Result<RunState> pause_all(RunState) noexcept override { return run_state(); }
   Result<void> resume_all() noexcept override { return {}; }
   void set_stopped_state(RunState) noexcept override {}
 };

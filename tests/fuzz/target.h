@@ -29,6 +29,7 @@ FuzzTarget return_path_target();
 FuzzTarget vmdesc_target();
 FuzzTarget address_target();
 FuzzTarget inspect_target();
+FuzzTarget qmp_target();
 /// Breaks its promise on purpose: proves that the harness notices.
 FuzzTarget canary_target();
 

@@ -16,26 +16,26 @@ import time
 QEMU = os.environ.get("TERN_QEMU", "qemu-system-x86_64")
 VERBOSE = "-v" in sys.argv
 
-# ---- request name -> why tern answers differently from QEMU 7.2
-NEWER = "an argument of QEMU 8.2 or later"
-STRICT = "tern refuses what can never be meant; QEMU lets it wrap"
-NO_ENGINE = "what belongs to an engine that does not exist is unknown to tern"
-STATE_8_2 = "an address that does not parse leaves the state alone, as QEMU 8.2 and later do"
-DIFFERENCES = {
-    "single quoted strings": "QEMU's extension of JSON; not supported",
-    "overlong UTF-8": "tern refuses overlong forms",
-    "number out of range": "tern refuses it; QEMU echoes what is no JSON",
-    "oob asked for": "no command of tern runs out of band, so it is not offered",
-    "max-bandwidth negative": STRICT,
-    "migrate channels": NEWER,
-    "migrate blk": NO_ENGINE,
-    "multifd-channels 4": NO_ENGINE,
-    "capability xbzrle": NO_ENGINE,
-    "migrate port above 65535": STRICT,
-    "query-migrate after bad uri": STATE_8_2,
-    "status after cancel": "the guest has its state from before, as in QEMU 8.1 and later",
-    "query-migrate listening": "QEMU 7.2 has no status before the connection; later ones do",
-}
+DOCUMENT = os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "../../docs/reference/qmp-differences.md"
+)
+
+
+def read_differences(path):
+    """The table under "Request by request" of the reference page: request name -> why tern answers
+    differently from QEMU 7.2. The page is the list; this test proves it."""
+    differences = {}
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    for line in text.split("## Request by request", 1)[1].splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if len(cells) != 2 or cells[0] in ("request", "---") or not line.startswith("|"):
+            continue
+        differences[cells[0].strip("`")] = cells[1]
+    return differences
+
+
+DIFFERENCES = read_differences(DOCUMENT)
 
 
 class Side:
@@ -187,12 +187,27 @@ def capability_list(ours, theirs):
 
 def command_list(ours, theirs):
     have = {c["name"] for c in theirs["return"]}
-    extra = {c["name"] for c in ours["return"]} - have
+    extra = {c["name"] for c in ours["return"]} - have - EXTRA_COMMANDS
     return f"commands that QEMU does not have: {extra}" if extra else ""
+
+
+EXTRA_COMMANDS = {"query-migrationthreads", "query-events"}  # QEMU 8.0; QEMU before 6.0
 
 
 def version(ours, theirs):
     return same({"return": ours["return"]}, {"return": theirs["return"]})
+
+
+def schema_forms(ours, theirs):
+    """The same members for each kind of entity."""
+    forms = {}
+    for entity in theirs["return"]:
+        forms.setdefault(entity["meta-type"], set()).update(entity)
+    for entity in ours["return"]:
+        extra = set(entity) - forms[entity["meta-type"]]
+        if extra:
+            return f"{entity['name']}: members that QEMU's entities do not have: {extra}"
+    return ""
 
 
 # ---- the requests
@@ -310,6 +325,73 @@ BASE = [
     cmd("query-uuid", value),
     cmd("query-target", value),
     cmd("query-events", words),
+    cmd("query-migrationthreads", words),
+    cmd("query-kvm"),
+    cmd("query-kvm", words, name="query-kvm with an argument", x=1),
+    cmd("query-qmp-schema", schema_forms),
+    cmd("query-qmp-schema", words, name="query-qmp-schema with an argument", x=1),
+    cmd("query-yank", value),
+    cmd("query-yank", words, name="query-yank with an argument", x=1),
+    cmd("yank", words, name="yank without arguments"),
+    cmd("yank", words, name="yank, instances an object", instances={}),
+    cmd("yank", words, name="yank, an instance a string", instances=["migration"]),
+    cmd("yank", words, name="yank, type missing", instances=[{}]),
+    cmd("yank", words, name="yank, type unknown", instances=[{"type": "nosuch"}]),
+    cmd("yank", words, name="yank, chardev without id", instances=[{"type": "chardev"}]),
+    cmd(
+        "yank",
+        words,
+        name="yank, migration with an id",
+        instances=[{"type": "migration", "id": "x"}],
+    ),
+    cmd("yank", same, name="yank of a chardev", instances=[{"type": "chardev", "id": "x"}]),
+    cmd("yank", same, name="yank of a node", instances=[{"type": "block-node", "node-name": "x"}]),
+    cmd("yank", same, name="yank, nothing to yank", instances=[{"type": "migration"}]),
+    cmd("yank", value, name="yank of nothing", instances=[]),
+    cmd("announce-self", words, name="announce-self without arguments"),
+    cmd("announce-self", value, name="announce-self", initial=50, max=550, rounds=5, step=50),
+    cmd(
+        "announce-self",
+        value,
+        name="announce-self, named",
+        initial=50,
+        max=550,
+        rounds=1,
+        step=50,
+        interfaces=["net0"],
+        id="a",
+    ),
+    cmd(
+        "announce-self",
+        words,
+        name="announce-self, rounds a string",
+        initial=50,
+        max=550,
+        rounds="5",
+        step=50,
+    ),
+    cmd(
+        "announce-self",
+        words,
+        name="announce-self, interfaces a string",
+        initial=50,
+        max=550,
+        rounds=5,
+        step=50,
+        interfaces="net0",
+    ),
+    cmd(
+        "announce-self",
+        words,
+        name="announce-self, an interface a number",
+        initial=50,
+        max=550,
+        rounds=5,
+        step=50,
+        interfaces=[1],
+    ),
+    cmd("announce-self", same, name="announce-self, negative", initial=-1, max=550, rounds=5, step=50),
+    cmd("announce-self", same, name="announce-self, no round", initial=5, max=5, rounds=0, step=5),
     cmd("migrate_set_speed", words, value=1),
     cmd("migrate_set_downtime", words, value=1),
     cmd("migrate-set-cache-size", words, value=1),
@@ -370,6 +452,22 @@ SETTINGS = [
     cmd("query-migrate-parameters", part, name="parameters after one good, one bad"),
     parameters("both good", value, max_bandwidth=134217728, downtime_limit=300),
     cmd("query-migrate-parameters", part, name="parameters after both good"),
+    parameters("announce, all four", value, announce_initial=1, announce_max=2, announce_rounds=3,
+               announce_step=4),
+    cmd("query-migrate-parameters", part, name="parameters after announce"),
+    parameters("announce-initial too large", same, announce_initial=100001),
+    parameters("announce-max too large", same, announce_max=100001),
+    parameters("announce-rounds too large", same, announce_rounds=1001),
+    parameters("announce-step too large", same, announce_step=10001),
+    parameters("announce-step 0", same, announce_step=0),
+    parameters("announce-rounds a string", words, announce_rounds="5"),
+    parameters("announce-rounds negative", same, announce_rounds=-1),
+    parameters("announce back", value, announce_initial=50, announce_max=550, announce_rounds=5,
+               announce_step=100),
+    parameters("tls-creds null", tls_creds=None),
+    parameters("downtime-limit true", words, downtime_limit=True),
+    parameters("downtime-limit an array", words, downtime_limit=[]),
+    parameters("downtime-limit null", words, downtime_limit=None),
     parameters("an unknown parameter", words, nosuch=1),
     parameters("multifd-channels 4", multifd_channels=4),
     parameters("wrong type before unknown", words, max_bandwidth="x", nosuch=1),
@@ -491,6 +589,14 @@ OUTGOING = [
     ("until pre-switchover", None, None),
     cmd("query-migrate", same, name="query-migrate in pre-switchover"),
     cmd("query-status", value, name="status in pre-switchover"),
+    cmd("query-yank", value, name="query-yank while one runs"),
+    cmd(
+        "yank",
+        same,
+        name="yank of a migration and of nothing",
+        instances=[{"type": "migration"}, {"type": "chardev", "id": "x"}],
+    ),
+    cmd("query-migrate", same, name="query-migrate after a refused yank"),
     cmd("migrate", same, name="migrate while one runs", uri="exec:cat >/dev/null"),
     capabilities("capabilities while one runs", [("events", True)], same),
     parameters("parameters while one runs", value, max_bandwidth=1000),
@@ -556,6 +662,7 @@ INCOMING = [
     ),
     cmd("migrate-incoming", same, name="incoming", uri="tcp:127.0.0.1:0"),
     cmd("query-migrate", same, name="query-migrate listening"),
+    cmd("query-yank", value, name="query-yank when listening"),
     cmd("migrate-incoming", same, name="incoming again", uri="tcp:127.0.0.1:0"),
     cmd("query-status", value, name="status when listening"),
     cmd("migrate-continue", value, name="continue on a destination", state="none"),

@@ -216,6 +216,10 @@ COVERED_ELSEWHERE = {
     "migration/source/source_impl.cc": "tests/faults/migration_test.cc",
     "migration/source/source_link.cc": "tests/faults/migration_test.cc",
     "migration/source/switchover.cc": "tests/faults/one_side_test.cc",
+    "migration/source/unplug.cc": "tests/faults/around_test.cc",
+    # Handlers of commands, tested as requests and their replies; types, by what they describe.
+    "migration/qmp/commands_introspect.cc": "tests/unit/migration/qmp/schema_test.cc",
+    "migration/qmp/result_types.cc": "tests/unit/migration/qmp/schema_test.cc",
     # Command lines: tested as their user runs them.
     "tools/common/demo.cc": "tests/interop/demo_test.py",
     "tools/tern/demo_command.cc": "tests/interop/demo_test.py",

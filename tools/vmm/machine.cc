@@ -6,10 +6,11 @@ namespace tern::vmm {
 VmMachine::VmMachine(Ram ram, LogSink& log) noexcept
     : ram_(std::move(ram)), memory_(ram_.blocks()), log_(log) {}
 
-Result<void> VmMachine::pause_all(RunState state) noexcept {
-  if (run_state() == RunState::running) TERN_TRY(stop_vcpus());
+Result<RunState> VmMachine::pause_all(RunState state) noexcept {
+  const RunState before = run_state();
+  if (before == RunState::running) TERN_TRY(stop_vcpus());
   enter(state);
-  return {};
+  return before;
 }
 
 Result<void> VmMachine::resume_all() noexcept {

@@ -41,7 +41,7 @@ class VmMachine : public VcpuControl {
   void on_guest_end(std::function<void()> callback) noexcept { guest_end_ = std::move(callback); }
 
   RunState run_state() const noexcept final { return state_.load(); }
-  Result<void> pause_all(RunState state) noexcept final;
+  Result<RunState> pause_all(RunState state) noexcept final;
   Result<void> resume_all() noexcept final;
   void set_stopped_state(RunState state) noexcept final;
 

@@ -11,14 +11,18 @@
 #include <cerrno>
 #include <csignal>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "tern/qmp.h"
+#include "tools/vmm/held_device.h"
 #include "tools/vmm/kvm_machine.h"
 #include "tools/vmm/log.h"
+#include "tools/vmm/nic.h"
 #include "tools/vmm/none_machine.h"
 #include "tools/vmm/options.h"
 #include "tools/vmm/qtest.h"
@@ -74,6 +78,32 @@ Result<std::unique_ptr<VmMachine>> make_machine(const VmmOptions& options, LogSi
   return make_kvm_machine(std::move(ram), kvm, std::move(serial), log).context("--machine kvm");
 }
 
+/// Runs what it is given on the thread that calls run(): tern-vmm's main thread.
+class MainLoop final : public QmpDispatcher {
+ public:
+  explicit MainLoop(WakeFd& wake) noexcept : wake_(wake) {}
+  void post(std::function<void()> work) noexcept override {
+    {
+      const std::lock_guard lock(mutex_);
+      works_.push_back(std::move(work));
+    }
+    wake_.raise();
+  }
+  void run() noexcept {
+    std::vector<std::function<void()>> works;
+    {
+      const std::lock_guard lock(mutex_);
+      works.swap(works_);
+    }
+    for (const auto& work : works) work();
+  }
+
+ private:
+  WakeFd& wake_;
+  std::mutex mutex_;
+  std::vector<std::function<void()>> works_;
+};
+
 class Vmm final : public QmpVm {
  public:
   Vmm(VmmOptions options, LogSink& log) noexcept : options_(std::move(options)), log_(log) {}
@@ -84,6 +114,7 @@ class Vmm final : public QmpVm {
   int run() noexcept;
 
   std::string name() const noexcept override { return options_.name; }
+  bool kvm() const noexcept override { return options_.machine == MachineKind::kvm; }
   void quit() noexcept override { end(0); }
   void incoming_failed(const Error& /*error*/) noexcept override { end(1); }
 
@@ -101,11 +132,15 @@ class Vmm final : public QmpVm {
   LogSink& log_;
   WakeFd wake_;
   WakeFd signal_;
+  MainLoop loop_{wake_};
   std::atomic<int> status_ = -1;  ///< -1 = goes on
   std::atomic<bool> guest_ended_ = false;
   // In the order in which they are made; what comes later uses what comes before.
   std::unique_ptr<VmMachine> machine_;
   std::unique_ptr<DirtyTracker> tracker_;
+  std::unique_ptr<SelfAnnouncer> announcer_;
+  std::vector<std::unique_ptr<HeldDevice>> held_devices_;
+  std::vector<UnplugDevice*> unplug_;
   std::unique_ptr<ControlPlane> control_;
   std::unique_ptr<QtestServer> qtest_;
   std::vector<std::thread> qmp_threads_;
@@ -129,19 +164,33 @@ Result<void> Vmm::start() noexcept {
     guest_ended_ = true;
     wake_.raise();
   });
+  announcer_ = TERN_TRY(make_announcer(options_.nics, log_).context("--nic"));
+  for (const auto& device : options_.held_devices) {
+    held_devices_.push_back(std::make_unique<HeldDevice>(device, system_clock()));
+    unplug_.push_back(held_devices_.back().get());
+  }
   Machine machine;
   machine.name = machine_->name();
   machine.ram = machine_->ram();
   machine.tracker = tracker_.get();
   machine.vcpus = machine_.get();
   machine.devices = machine_->devices();
+  machine.unplug = unplug_;
+  machine.announcer = announcer_.get();
   machine.uuid = options_.uuid;
   machine.log = &log_;
   QmpOptions qmp;
   qmp.incoming = options_.incoming;
   qmp.paused = options_.paused;
   qmp.exit_on_error = options_.exit_on_error;
+  qmp.dispatcher = &loop_;
+  qmp.version = options_.qmp_version;
+  qmp.settings = options_.settings;
+  qmp.events = options_.events;
   control_ = TERN_TRY(ControlPlane::create(machine, *this, qmp));
+  for (const auto& reason : options_.blockers) {
+    (void)TERN_TRY(control_->add_migration_blocker(reason).context("--block-migration"));
+  }
   take_signals();
   TERN_TRY(control_->begin());
   if (!options_.qtest.empty()) {
@@ -180,12 +229,12 @@ int Vmm::run() noexcept {
   while (status_ < 0) {
     if (::poll(waits, 2, -1) < 0) continue;
     wake_.lower();
+    loop_.run();
     if (guest_ended_.exchange(false)) control_->guest_shutdown();
     if (waits[1].revents != 0) {
       log_.log(LogLevel::info, "ended by a signal");
       signal_.lower();
-      // As if a client had said it, so that clients are told.
-      control_->execute(R"({"execute": "quit"})");
+      control_->host_signal();
       end(0);
     }
   }

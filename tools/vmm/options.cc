@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <map>
 
 #include "tern/version.h"
 #include "tools/vmm/kvm_machine.h"
@@ -28,8 +29,30 @@ struct Words {
   std::string exit_on_error = "on";
   std::string qtest;
   std::vector<std::string> qmp;
+  std::string qmp_version;
+  std::vector<std::string> nics;
+  std::vector<std::string> held_devices;
+  std::map<std::string_view, std::string> settings;
   int verbose = 0;
 };
+
+std::string help_of(const SettingInfo& info) {
+  std::string text(info.help);
+  const auto value = get_by_name(qmp_settings(), info.name);
+  if (value && !value->empty()) text += " [" + *value + "]";
+  return text;
+}
+
+/// One option for each row of the library's tables.
+void declare_settings(CLI::App& app, Words& words) {
+  for (const SettingInfo& info : settings_catalog()) {
+    const char* group = info.capability ? "Migration capabilities" : "Migration parameters";
+    const std::string unit(info.unit.empty() ? to_string(info.type) : info.unit);
+    app.add_option("--" + std::string(info.name), words.settings[info.name], help_of(info))
+        ->type_name(info.type == SettingType::boolean ? "on|off" : unit)
+        ->group(group);
+  }
+}
 
 void declare(CLI::App& app, Words& words, VmmOptions& options) {
   app.set_version_flag("--version", std::string("tern-vmm ") + TERN_VERSION_STRING);
@@ -70,6 +93,27 @@ void declare(CLI::App& app, Words& words, VmmOptions& options) {
       ->type_name("unix:PATH")
       ->expected(1)
       ->take_all();
+  app.add_option("--qmp-version", words.qmp_version,
+                 "version that QMP reports, for clients that decide by QEMU's")
+      ->type_name("X.Y.Z");
+  app.add_option("--nic", words.nics,
+                 "network device whose announcements are sent on an interface of the host; may be "
+                 "given several times")
+      ->type_name("INTERFACE,mac=MAC[,id=NAME]")
+      ->expected(1)
+      ->take_all();
+  app.add_option(
+         "--held-device", words.held_devices,
+         "device that the guest must let go of before it migrates, and how many ms it takes "
+         "to; may be given several times")
+      ->type_name("ID[,after=MS|never]")
+      ->expected(1)
+      ->take_all();
+  app.add_option("--block-migration", options.blockers,
+                 "why this machine must not migrate away; may be given several times")
+      ->type_name("REASON")
+      ->expected(1)
+      ->take_all();
   app.add_option("--qtest", words.qtest, "socket for the memory part of QEMU's qtest protocol")
       ->type_name("unix:PATH");
   app.add_option("--incoming", options.incoming,
@@ -82,6 +126,7 @@ void declare(CLI::App& app, Words& words, VmmOptions& options) {
       ->capture_default_str();
   app.add_option("--uuid", words.uuid, "UUID of the VM")->type_name("UUID");
   app.add_option("--name", options.name, "name of the VM, for query-name");
+  declare_settings(app, words);
   app.add_flag("-v,--verbose", words.verbose, "say on stderr what happens; twice: everything");
 }
 
@@ -97,6 +142,19 @@ Result<void> set_guest_range(const Words& words, VmmOptions& options) noexcept {
   }
   options.guest.vcpus = vcpus;
   return {};
+}
+
+Result<void> take_settings(const Words& words, VmmOptions& options) noexcept {
+  for (const auto& [name, value] : words.settings) {
+    if (value.empty()) continue;
+    if (name == "events") {
+      if (value != "on" && value != "off") return bad(value, "not on or off").context("--events");
+      options.events = value == "on";
+      continue;
+    }
+    TERN_TRY(set_by_name(options.settings, name, value));
+  }
+  return check_settings(options.settings);
 }
 
 Result<void> understand(const Words& words, VmmOptions& options) noexcept {
@@ -123,6 +181,16 @@ Result<void> understand(const Words& words, VmmOptions& options) noexcept {
     options.qtest = TERN_TRY(parse_unix_path(words.qtest).context("--qtest"));
   }
   if (!words.uuid.empty()) options.uuid = TERN_TRY(parse_uuid(words.uuid).context("--uuid"));
+  if (!words.qmp_version.empty()) {
+    options.qmp_version = TERN_TRY(parse_version(words.qmp_version).context("--qmp-version"));
+  }
+  for (const auto& nic : words.nics) {
+    options.nics.push_back(TERN_TRY(parse_nic(nic, options.nics.size()).context("--nic")));
+  }
+  for (const auto& device : words.held_devices) {
+    options.held_devices.push_back(TERN_TRY(parse_held_device(device).context("--held-device")));
+  }
+  TERN_TRY(take_settings(words, options));
   options.exit_on_error = words.exit_on_error == "on";
   if (words.verbose == 1) options.log_level = LogLevel::info;
   if (words.verbose > 1) options.log_level = LogLevel::debug;
@@ -229,6 +297,21 @@ Result<Uuid> parse_uuid(std::string_view text) noexcept {
     if (ec != std::errc() || end != &text[i] + 2) return bad(text, "not a UUID");
   }
   return uuid;
+}
+
+Result<QmpVersion> parse_version(std::string_view text) noexcept {
+  QmpVersion version;
+  const char* at = text.data();
+  const char* const end = text.data() + text.size();
+  for (uint32_t* number : {&version.major, &version.minor, &version.micro}) {
+    const auto [next, error] = std::from_chars(at, end, *number);
+    const bool last = number == &version.micro;
+    if (error != std::errc() || (last ? next != end : next == end || *next != '.')) {
+      return bad(text, "not X.Y.Z");
+    }
+    at = last ? next : next + 1;
+  }
+  return version;
 }
 
 }  // namespace tern::vmm

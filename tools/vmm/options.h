@@ -9,10 +9,14 @@
 #include <variant>
 #include <vector>
 
+#include "tern/catalog.h"
 #include "tern/log.h"
 #include "tern/machine.h"
+#include "tern/qmp.h"
 #include "tern/result.h"
 #include "tools/vmm/guest_params.h"
+#include "tools/vmm/held_device.h"
+#include "tools/vmm/nic.h"
 #include "tools/vmm/ram.h"
 
 namespace tern::vmm {
@@ -31,6 +35,12 @@ struct VmmOptions {
   std::string incoming;
   std::string name;
   std::optional<Uuid> uuid;
+  Settings settings = qmp_settings();  ///< parameters and capabilities that QMP starts from
+  bool events = false;                 ///< the capability that is QMP's own
+  std::optional<QmpVersion> qmp_version;
+  std::vector<NicOptions> nics;
+  std::vector<HeldDeviceOptions> held_devices;
+  std::vector<std::string> blockers;  ///< reasons why it must not migrate
   bool paused = false;
   bool exit_on_error = true;
   LogLevel log_level = LogLevel::warning;
@@ -54,5 +64,7 @@ Result<void> parse_ram_backend(std::string_view text, RamOptions& into) noexcept
 /// "unix:PATH" gives PATH. Errors: invalid_argument.
 Result<std::string> parse_unix_path(std::string_view text) noexcept;
 Result<Uuid> parse_uuid(std::string_view text) noexcept;
+/// "8.2.0". Errors: invalid_argument.
+Result<QmpVersion> parse_version(std::string_view text) noexcept;
 
 }  // namespace tern::vmm

@@ -22,7 +22,7 @@ constexpr uint64_t kRam = 1u << 20;
 class Stopped final : public VcpuControl {
  public:
   RunState run_state() const noexcept override { return RunState::inmigrate; }
-  Result<void> pause_all(RunState) noexcept override { return {}; }
+  Result<RunState> pause_all(RunState) noexcept override { return run_state(); }
   Result<void> resume_all() noexcept override { return {}; }
   void set_stopped_state(RunState) noexcept override {}
 };

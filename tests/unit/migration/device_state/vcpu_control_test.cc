@@ -12,11 +12,12 @@ class Guest final : public VcpuControl {
  public:
   explicit Guest(RunState initial) : state(initial) {}
   RunState run_state() const noexcept override { return state; }
-  Result<void> pause_all(RunState to) noexcept override {
+  Result<RunState> pause_all(RunState to) noexcept override {
     if (fail_pause) return Error(ErrorCode::device, "will not stop");
-    ++pauses;
+    const RunState before = state;
+    if (before == RunState::running) ++pauses;
     state = to;
-    return {};
+    return before;
   }
   Result<void> resume_all() noexcept override {
     ++resumes;

@@ -10,8 +10,8 @@ namespace tern::qmp {
 namespace {
 
 constexpr auto kMembers =
-    std::to_array<ArgMember>({{"uri", &kString, true}, {"channels", &kMigrationChannels, true}});
-constexpr ArgType kArguments{.kind = Kind::object, .members = kMembers};
+    std::to_array<QapiMember>({{"uri", &kString, true}, {"channels", &kMigrationChannels, true}});
+constexpr QapiType kArguments{.kind = Kind::object, .members = kMembers};
 
 tern::Result<Address> address(const Json& arguments) {
   TERN_TRY(check_arguments(arguments, kArguments));

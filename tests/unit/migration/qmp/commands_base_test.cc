@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <algorithm>
+#include <atomic>
 
 #include <cstdio>
 #include <fstream>
@@ -78,10 +81,56 @@ TEST_F(BaseCommands, quit_ends_the_process_after_its_reply) {
 TEST_F(BaseCommands, in_inmigrate_stop_and_cont_decide_whether_the_guest_will_start) {
   create({.incoming = "tcp:h:1"});
   EXPECT_EQ(value("stop"), kOk);
-  EXPECT_EQ(destination_.calls().back(), "autostart off");
   EXPECT_EQ(value("cont"), kOk);
-  EXPECT_EQ(destination_.calls().back(), "autostart on");
   EXPECT_EQ(state(), "inmigrate");
+  EXPECT_EQ(value("stop"), kOk);
+  ASSERT_TRUE(destination_.vcpus().resume_all().has_value());
+  EXPECT_EQ(state(), "paused") << "the last word counts";
+}
+
+TEST_F(BaseCommands, query_kvm_says_what_the_vmm_says) {
+  vm_.under_kvm = true;
+  create();
+  EXPECT_EQ(value("query-kvm"), Json::parse(R"({"enabled":true,"present":true})"));
+  vm_.under_kvm = false;
+  EXPECT_EQ(value("query-kvm")["enabled"], false);
+}
+
+TEST_F(BaseCommands, the_version_may_be_another_for_clients_that_decide_by_it) {
+  create({.version = QmpVersion{8, 2, 1}});
+  EXPECT_EQ(value("query-version")["qemu"], Json::parse(R"({"major":8,"minor":2,"micro":1})"));
+}
+
+TEST_F(BaseCommands, query_events_lists_what_the_schema_has) {
+  create();
+  std::vector<std::string> names;
+  for (const Json& entry : value("query-events")) names.push_back(entry["name"]);
+  EXPECT_NE(std::find(names.begin(), names.end(), "UNPLUG_PRIMARY"), names.end());
+}
+
+TEST_F(BaseCommands, a_guest_that_came_here_stopped_is_announced_by_its_first_cont_only) {
+  class Network final : public SelfAnnouncer {
+   public:
+    void announce(std::span<const std::string>) noexcept override {
+      ++count;
+      count.notify_all();
+    }
+    std::atomic<int> count{0};
+  } network;
+  machine_.announcer = &network;
+  Settings settings = qmp_settings();
+  settings.announce_rounds = 1;
+  create({.incoming = "tcp:h:1", .paused = true, .settings = settings});
+  ASSERT_TRUE(destination_.vcpus().resume_all().has_value());
+  destination_.become(Status::completed);
+  ASSERT_EQ(state(), "paused");
+  EXPECT_EQ(network.count, 0);
+  EXPECT_EQ(value("cont"), kOk);
+  for (int now = network.count; now < 1; now = network.count) network.count.wait(now);
+  EXPECT_EQ(value("stop"), kOk);
+  EXPECT_EQ(value("cont"), kOk);
+  plane_.reset();
+  EXPECT_EQ(network.count, 1);
 }
 
 TEST_F(BaseCommands, pmemsave_writes_guest_memory) {

@@ -6,6 +6,7 @@
 
 #include "migration/params/capabilities.h"
 #include "migration/params/parameters.h"
+#include "migration/qmp/command_table.h"
 #include "tests/unit/migration/qmp/plane_fixture.h"
 
 namespace tern::qmp {
@@ -47,8 +48,9 @@ TEST_F(MigrationCommands, a_machine_name_with_a_qemu_version_presets_the_peer) {
 TEST_F(MigrationCommands, every_parameter_that_is_set_reads_back) {
   create();
   for (const params::ParameterRow& row : params::kParameters) {
-    const Json wanted =
-        row.type == params::ValueType::enumeration ? Json(row.words.words.back()) : Json(row.max);
+    Json wanted = row.max;
+    if (row.type == SettingType::enumeration) wanted = row.words.words.back();
+    if (row.type == SettingType::string) wanted = std::string(row.max, 'x');
     EXPECT_EQ(value("migrate-set-parameters", {{row.name, wanted}}), kOk) << row.name;
     EXPECT_EQ(value("query-migrate-parameters")[std::string(row.name)], wanted) << row.name;
   }
@@ -142,10 +144,121 @@ TEST_F(MigrationCommands, migrate_takes_channels_and_detach) {
   EXPECT_EQ(source_.calls(), Strings{"start unix:/x"});
 }
 
-TEST_F(MigrationCommands, resume_needs_a_paused_postcopy) {
+TEST_F(MigrationCommands, resume_is_unknown_while_no_engine_can_do_it) {
   create();
-  EXPECT_NE(desc("migrate", {{"uri", "tcp:h:1"}, {"resume", true}}), "");
-  EXPECT_EQ(value("migrate", {{"uri", "tcp:h:1"}, {"resume", false}}), kOk);
+  EXPECT_EQ(desc("migrate", {{"uri", "tcp:h:1"}, {"resume", false}}),
+            "Parameter 'resume' is unexpected");
+}
+
+TEST_F(MigrationCommands, uri_and_an_empty_channel_list_are_two_answers_to_one_question) {
+  create();
+  EXPECT_NE(desc("migrate", {{"uri", "tcp:h:1"}, {"channels", Json::array()}}), "");
+  EXPECT_EQ(source_.calls(), Strings{});
+}
+
+TEST_F(MigrationCommands, a_blocker_refuses_migrate_with_its_reason_and_is_listed) {
+  create();
+  const BlockerId gpu = *plane_->add_migration_blocker("device 'gpu' cannot migrate");
+  EXPECT_EQ(value("query-migrate")["blocked-reasons"],
+            Json::array({"device 'gpu' cannot migrate"}));
+  EXPECT_EQ(desc("migrate", {{"uri", "tcp:h:1"}}), "device 'gpu' cannot migrate");
+  EXPECT_NE(desc("migrate", {{"uri", "foo"}}), "device 'gpu' cannot migrate")
+      << "the address is looked at first";
+  EXPECT_FALSE(value("query-migrate").contains("status"));
+  plane_->remove_migration_blocker(gpu);
+  EXPECT_EQ(value("migrate", {{"uri", "tcp:h:1"}}), kOk);
+  EXPECT_FALSE(plane_->add_migration_blocker("too late").has_value());
+  source_.become(Status::failed);
+  EXPECT_TRUE(plane_->add_migration_blocker("not too late").has_value());
+}
+
+TEST_F(MigrationCommands, threads_of_both_sides_are_listed) {
+  create();
+  EXPECT_EQ(value("query-migrationthreads"), Json::array());
+  ASSERT_EQ(value("migrate", {{"uri", "tcp:h:1"}}), kOk);
+  EXPECT_EQ(value("query-migrationthreads"),
+            Json::parse(R"([{"name":"mig/src/main","thread-id":4711}])"));
+}
+
+TEST_F(MigrationCommands, yank_knows_the_migration_from_its_start_to_its_end) {
+  create();
+  const Json migration = Json::parse(R"([{"type":"migration"}])");
+  EXPECT_EQ(value("query-yank"), Json::array());
+  const auto error_class = [this](const Json& instances) {
+    return run("yank", {{"instances", instances}})["error"]["class"];
+  };
+  EXPECT_EQ(error_class(migration), "DeviceNotFound");
+  EXPECT_EQ(error_class(Json::parse(R"([{"type":"chardev","id":"x"}])")), "DeviceNotFound");
+  EXPECT_EQ(error_class(Json::parse(R"([{"type":"nosuch"}])")), "GenericError");
+  EXPECT_EQ(value("yank", {{"instances", Json::array()}}), kOk);
+  ASSERT_EQ(value("migrate", {{"uri", "tcp:h:1"}}), kOk);
+  EXPECT_EQ(value("query-yank"), migration);
+  EXPECT_EQ(error_class(Json::parse(R"([{"type":"migration"},{"type":"chardev","id":"x"}])")),
+            "DeviceNotFound");
+  EXPECT_EQ(source_.calls(), Strings{"start tcp:h:1"}) << "all or nothing";
+  EXPECT_EQ(value("yank", {{"instances", migration}}), kOk);
+  EXPECT_EQ(source_.calls().back(), "yank");
+  source_.become(Status::failed);
+  EXPECT_EQ(value("query-yank"), Json::array());
+}
+
+TEST_F(MigrationCommands, an_unplug_request_is_told_whether_events_is_on_or_not) {
+  create();
+  ASSERT_EQ(value("migrate", {{"uri", "tcp:h:1"}}), kOk);
+  source_.unplug("net0");  // reaches nobody: no client is connected, and nothing breaks
+  EXPECT_EQ(value("query-migrate")["status"], "setup");
+}
+
+TEST_F(MigrationCommands, announce_self_takes_qemus_arguments) {
+  create();
+  const Json good = {{"initial", 50}, {"max", 550}, {"rounds", 5}, {"step", 50}};
+  EXPECT_EQ(value("announce-self", good), kOk) << "nobody to tell, as without a network device";
+  Json bad = good;
+  bad["rounds"] = -1;
+  EXPECT_NE(desc("announce-self", bad), "");
+  bad = good;
+  bad.erase("step");
+  EXPECT_EQ(desc("announce-self", bad), "Parameter 'step' is missing");
+  bad = good;
+  bad["interfaces"] = "net0";
+  EXPECT_EQ(desc("announce-self", bad), "Invalid parameter type for 'interfaces', expected: array");
+}
+
+TEST_F(MigrationCommands, a_string_parameter_is_unset_by_null_and_never_read_as_null) {
+  create();
+  EXPECT_EQ(value("migrate-set-parameters", {{"x-thread-prefix", "vm1."}}), kOk);
+  EXPECT_EQ(value("query-migrate-parameters")["x-thread-prefix"], "vm1.");
+  EXPECT_EQ(value("migrate-set-parameters", {{"x-thread-prefix", nullptr}}), kOk);
+  EXPECT_EQ(value("query-migrate-parameters")["x-thread-prefix"], "");
+  EXPECT_EQ(desc("migrate-set-parameters", {{"x-thread-prefix", 1}}),
+            "Invalid parameter type for 'x-thread-prefix', expected: StrOrNull");
+  EXPECT_NE(desc("migrate-set-parameters", {{"x-thread-prefix", "much too long"}}), "");
+}
+
+TEST_F(MigrationCommands, an_embedder_may_start_from_settings_of_its_own) {
+  Settings settings = qmp_settings();
+  settings.downtime_limit = 77;
+  settings.return_path = true;
+  create({.settings = settings, .events = true});
+  EXPECT_EQ(value("query-migrate-parameters")["downtime-limit"], 77);
+  for (const Json& entry : value("query-migrate-capabilities")) {
+    const bool on = entry["capability"] == "return-path" || entry["capability"] == "events";
+    EXPECT_EQ(entry["state"], on) << entry;
+  }
+}
+
+TEST_F(MigrationCommands, every_reply_is_what_introspection_promises) {
+  create();
+  for (const CommandRow& row : command_table()) {
+    const bool needs_arguments =
+        std::any_of(row.arguments->members.begin(), row.arguments->members.end(),
+                    [](const QapiMember& m) { return !m.optional; });
+    if (needs_arguments || row.name == "quit") continue;
+    const Json reply = run(row.name);
+    if (reply.contains("error")) continue;
+    const Result<void> typed = check_value(reply["return"], *row.returns);
+    EXPECT_TRUE(typed.has_value()) << row.name << ": " << typed.error().message();
+  }
 }
 
 TEST_F(MigrationCommands, migrate_is_refused_after_the_guest_left_until_cont) {

@@ -17,14 +17,13 @@
 namespace tern::qmp {
 namespace {
 
-class ConnectionTest : public ::testing::Test {
+class ConnectionTest : public ::testing::Test, protected PlaneParts {
  protected:
   ConnectionTest() {
-    machine_.vcpus = &states_;
-    std::array<int, 2> fds{};
-    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds.data()), 0);
-    far_.emplace(Fd(fds[1]));
-    connection_.emplace(Fd(fds[0]), wake_fd_.get(), dispatcher_, hub_, vm_, log_);
+    std::array<int, 2> pair{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair.data()), 0);
+    far_.emplace(Fd(pair[1]));
+    connection_.emplace(Fd(pair[0]), wake_fd_.get(), dispatcher_, nullptr, hub, vm, log);
   }
   // What the loop does, until there is nothing more to do.
   void settle() {
@@ -35,16 +34,7 @@ class ConnectionTest : public ::testing::Test {
     }
   }
 
-  ManualClock clock_;
-  EventHub hub_{clock_};
-  LogRecorder log_;
-  RecordingVcpus vcpus_;
-  RecordingVm vm_;
-  RunStates states_{vcpus_, hub_, log_};
-  FdTable fds_;
-  Machine machine_;
-  Migrations migrations_{{machine_, vm_, hub_, states_, fds_, log_, {}, true}};
-  Dispatcher dispatcher_{{machine_, vm_, hub_, states_, fds_, migrations_}, log_};
+  Dispatcher dispatcher_{plane(), log};
   Fd wake_fd_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   std::optional<QmpSocket> far_;
   std::optional<Connection> connection_;
@@ -55,7 +45,7 @@ TEST_F(ConnectionTest, greets_at_once) { EXPECT_TRUE(far_->json().contains("QMP"
 TEST_F(ConnectionTest, an_event_right_after_negotiation_is_not_lost) {
   far_->send(R"({"execute":"qmp_capabilities"})");
   settle();
-  hub_.emit("STOP");
+  hub.emit("STOP");
   EXPECT_TRUE(far_->json().contains("QMP"));
   EXPECT_TRUE(far_->json().contains("return"));
   EXPECT_EQ(far_->json()["event"], "STOP");
@@ -87,7 +77,7 @@ TEST_F(ConnectionTest, descriptors_that_are_too_many_are_closed_and_logged) {
     far_->send_with_fd(" ", fd.get());
     settle();
   }
-  EXPECT_EQ(log_.lines().size(), 1u);
+  EXPECT_EQ(log.lines().size(), 1u);
   EXPECT_FALSE(connection_->over());
 }
 
@@ -95,7 +85,7 @@ TEST_F(ConnectionTest, after_its_end_the_hub_knows_it_no_more) {
   far_->send(R"({"execute":"qmp_capabilities"})");
   settle();
   connection_.reset();
-  hub_.emit("STOP");
+  hub.emit("STOP");
   EXPECT_TRUE(far_->json().contains("QMP"));
   EXPECT_TRUE(far_->json().contains("return"));
   EXPECT_EQ(far_->line(), "");

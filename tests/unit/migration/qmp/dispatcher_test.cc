@@ -13,11 +13,13 @@
 namespace tern::qmp {
 namespace {
 
-class DispatcherTest : public ::testing::Test {
+class DispatcherTest : public ::testing::Test, protected PlaneParts {
  protected:
-  DispatcherTest() { machine_.vcpus = &states_; }
+  Reply reply_to(std::string_view text) {
+    return dispatcher_.execute(Dispatcher::read(text, session_.oob), session_);
+  }
   Json handle(std::string_view text) {
-    const Reply reply = dispatcher_.handle(text, session_);
+    const Reply reply = reply_to(text);
     EXPECT_TRUE(reply.line.ends_with("\r\n"));
     EXPECT_EQ(reply.line.find('\n'), reply.line.size() - 1);
     return Json::parse(reply.line);
@@ -29,17 +31,8 @@ class DispatcherTest : public ::testing::Test {
            reply["error"]["desc"].get<std::string>();
   }
 
-  ManualClock clock_;
-  EventHub hub_{clock_};
-  LogRecorder log_;
-  RecordingVcpus vcpus_;
-  RecordingVm vm_;
-  RunStates states_{vcpus_, hub_, log_};
-  FdTable fds_;
-  Machine machine_;
-  Migrations migrations_{{machine_, vm_, hub_, states_, fds_, log_, {}, true}};
   Session session_;
-  Dispatcher dispatcher_{{machine_, vm_, hub_, states_, fds_, migrations_}, log_};
+  Dispatcher dispatcher_{plane(), log};
 };
 
 TEST_F(DispatcherTest, before_negotiation_only_the_negotiation_is_known) {
@@ -129,22 +122,23 @@ TEST_F(DispatcherTest, an_id_of_any_kind_comes_back_with_success_and_with_every_
 
 TEST_F(DispatcherTest, an_id_beyond_64_bits_comes_back_as_floating_point) {
   session_.negotiated = true;
-  const Reply reply =
-      dispatcher_.handle(R"({"execute":"query-name","id":18446744073709551616})", session_);
+  const Reply reply = reply_to(R"({"execute":"query-name","id":18446744073709551616})");
   EXPECT_NE(reply.line.find("1.8446744073709552e+19"), std::string::npos);
 }
 
 TEST_F(DispatcherTest, the_greeting_offers_what_exists) {
-  const Json greeting = Json::parse(greeting_line());
-  EXPECT_EQ(greeting["QMP"]["version"], version_json());
+  const Json greeting = Json::parse(dispatcher_.greeting_line());
+  EXPECT_EQ(greeting["QMP"]["version"], version_json({1, 2, 3}));
   EXPECT_EQ(greeting["QMP"]["capabilities"], Json::array());
+  const Dispatcher with_oob(plane(true), log);
+  EXPECT_EQ(Json::parse(with_oob.greeting_line())["QMP"]["capabilities"], Json::array({"oob"}));
 }
 
 TEST_F(DispatcherTest, quit_is_told_to_whoever_writes_the_reply) {
   session_.negotiated = true;
-  EXPECT_TRUE(dispatcher_.handle(R"({"execute":"quit"})", session_).quit);
-  EXPECT_FALSE(dispatcher_.handle(R"({"execute":"query-status"})", session_).quit);
-  EXPECT_EQ(vm_.quits, 0);
+  EXPECT_TRUE(reply_to(R"({"execute":"quit"})").quit);
+  EXPECT_FALSE(reply_to(R"({"execute":"query-status"})").quit);
+  EXPECT_EQ(vm.quits, 0);
 }
 
 // Any mutation of a request gets exactly one reply that is JSON with a return or an error.

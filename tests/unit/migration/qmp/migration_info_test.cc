@@ -3,10 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <array>
 #include <set>
 #include <string>
 #include <vector>
+
+#include "migration/qmp/result_types.h"
 
 namespace tern::qmp {
 namespace {
@@ -154,13 +158,31 @@ TEST(MigrationInfo, an_outgoing_migration_wins_over_the_incoming_one) {
   EXPECT_EQ(migration_info({&in, {}, &out})["status"], "active");
 }
 
-TEST(MigrationInfo, running_is_every_state_but_the_four_at_rest) {
-  std::vector<Status> at_rest;
+TEST(MigrationInfo, blocked_reasons_are_shown_in_every_state_while_there_are_any) {
   for (int i = 0; i < kStatusCount; ++i) {
-    if (!is_running(static_cast<Status>(i))) at_rest.push_back(static_cast<Status>(i));
+    StatsSnapshot out;
+    out.status = static_cast<Status>(i);
+    EXPECT_FALSE(migration_info({nullptr, {}, &out, {}}).contains("blocked-reasons"));
+    EXPECT_EQ(migration_info({nullptr, {}, &out, {"gpu", "disk"}})["blocked-reasons"],
+              Json::array({"gpu", "disk"}));
   }
-  EXPECT_EQ(at_rest, (std::vector<Status>{Status::none, Status::cancelled, Status::failed,
-                                          Status::completed}));
+}
+
+TEST(MigrationInfo, is_in_every_state_what_introspection_says) {
+  for (int i = 0; i < kStatusCount; ++i) {
+    StatsSnapshot stats;
+    stats.status = static_cast<Status>(i);
+    stats.error_desc = "x";
+    const std::vector<Address> listening = {parse_uri("tcp:[::1]:1").value(),
+                                            parse_uri("unix:/x").value(),
+                                            parse_uri("vsock:3:4").value()};
+    const Json info = migration_info({&stats, listening, &stats, {"gpu"}});
+    const bool offered = std::find(types::kOfferedStatuses.begin(), types::kOfferedStatuses.end(),
+                                   stats.status) != types::kOfferedStatuses.end();
+    if (!offered) continue;
+    const Result<void> typed = check_value(info, types::kMigrationInfo);
+    EXPECT_TRUE(typed.has_value()) << typed.error().message();
+  }
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "migration/params/parameters.h"
 #include "migration/qmp/control_plane.h"
 #include "migration/qmp/json_text.h"
 
@@ -49,11 +50,12 @@ class RecordingVcpus final : public VcpuControl {
     std::lock_guard lock(mutex_);
     return state_;
   }
-  Result<void> pause_all(RunState state) noexcept override {
+  Result<RunState> pause_all(RunState state) noexcept override {
     if (on_pause) on_pause();
     if (fail_pause) return Error(ErrorCode::device, "the vCPUs do not stop");
+    const RunState before = run_state();
     put(state, "pause " + std::string(to_string(state)));
-    return {};
+    return before;
   }
   Result<void> resume_all() noexcept override {
     if (fail_resume) return Error(ErrorCode::device, "the disk is gone");
@@ -95,7 +97,9 @@ class RecordingVm final : public QmpVm {
     std::lock_guard lock(mutex_);
     return failures_;
   }
+  bool kvm() const noexcept override { return under_kvm; }
   std::string vm_name;
+  bool under_kvm = false;
   std::atomic<int> quits{0};
 
  private:
@@ -125,6 +129,7 @@ class EngineScript {
     }
     if (sink != nullptr) sink->on_event(StatusChanged{status});
   }
+  void unplug(std::string device) { sink_->on_event(UnplugRequested{std::move(device)}); }
   void pass(uint64_t number) { sink_->on_event(PassStarted{number}); }
   void called(std::string call) {
     std::lock_guard lock(mutex_);
@@ -194,7 +199,9 @@ class ScriptedSource final : public MigrationSource {
     if (script_.on_cancel) return script_.on_cancel();
     return {};
   }
+  void yank() noexcept override { script_.called("yank"); }
   void update(const Settings& settings) noexcept override { script_.update(settings); }
+  std::vector<ThreadInfo> threads() const noexcept override { return {{"mig/src/main", 4711}}; }
   StatsSnapshot stats() const noexcept override { return script_.stats(); }
   void wait() noexcept override {}
 
@@ -218,11 +225,34 @@ class ScriptedDestination final : public MigrationDestination {
   }
   void hold_switchover() noexcept override {}
   void release_switchover() noexcept override {}
+  void yank() noexcept override { script_.called("yank"); }
+  std::vector<ThreadInfo> threads() const noexcept override { return {{"mig/dst/listen", 4712}}; }
   StatsSnapshot stats() const noexcept override { return script_.stats(); }
   void wait() noexcept override {}
 
  private:
   EngineScript& script_;
+};
+
+/// What the control plane is made of, without the control plane: for tests of single parts.
+struct PlaneParts {
+  PlaneParts() { machine.vcpus = &states; }
+  Plane plane(bool offers_oob = false) {
+    return {machine, vm, hub, states, fds, migrations, announcements, {1, 2, 3}, offers_oob};
+  }
+
+  ManualClock clock;
+  EventHub hub{clock};
+  LogRecorder log;
+  RecordingVcpus vcpus;
+  RecordingVm vm;
+  RunStates states{vcpus, hub, log};
+  FdTable fds;
+  Blockers blockers;
+  Machine machine;
+  Announcements announcements{nullptr};
+  Migrations migrations{
+      {machine, vm, hub, states, fds, blockers, log, {}, params::qmp_defaults(), false, true}};
 };
 
 class PlaneTest : public ::testing::Test {

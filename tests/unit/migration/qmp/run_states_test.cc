@@ -115,9 +115,9 @@ TEST_F(RunStatesTest, cont_after_a_completed_migration_works_and_is_logged) {
 TEST_F(RunStatesTest, in_inmigrate_cont_and_stop_only_set_autostart) {
   states_.begin_incoming(false);
   EXPECT_EQ(states_.run_state(), RunState::inmigrate);
-  EXPECT_EQ(*states_.cont(), RunStates::Effect::autostart_changed);
+  EXPECT_TRUE(states_.cont().has_value());
   EXPECT_TRUE(states_.autostart());
-  EXPECT_EQ(*states_.stop(), RunStates::Effect::autostart_changed);
+  EXPECT_TRUE(states_.stop().has_value());
   EXPECT_FALSE(states_.autostart());
   EXPECT_EQ(states_.run_state(), RunState::inmigrate);
   EXPECT_EQ(events(), Strings{});
@@ -135,8 +135,10 @@ TEST_F(RunStatesTest, a_stop_between_look_and_pause_of_a_switchover_is_not_undon
   run();
   vcpus_.on_pause = [] {};
   ASSERT_TRUE(states_.stop().has_value());
-  ASSERT_TRUE(states_.pause_all(RunState::finish_migrate).has_value());
-  ASSERT_TRUE(states_.resume_all().has_value());
+  auto guard = VcpuPauseGuard::pause(states_);
+  ASSERT_TRUE(guard.has_value());
+  EXPECT_EQ(guard->before(), RunState::paused);
+  ASSERT_TRUE(std::move(*guard).undo().has_value());
   EXPECT_EQ(states_.run_state(), RunState::paused);
 }
 

@@ -9,8 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
+#include <functional>
+#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -190,6 +194,83 @@ TEST_F(ServerTest, quit_tells_shutdown_then_replies_then_ends) {
   end();
   EXPECT_EQ(vm_.quits, 1);
   EXPECT_EQ(c.line(), "");
+}
+
+/// A VMM's main loop that runs what it is given when the test says so.
+class MainLoop final : public QmpDispatcher {
+ public:
+  void post(std::function<void()> work) noexcept override {
+    const std::lock_guard lock(mutex_);
+    works_.push_back(std::move(work));
+    posted_.notify_all();
+  }
+  void wait_posted() {
+    std::unique_lock lock(mutex_);
+    posted_.wait(lock, [this] { return !works_.empty(); });
+  }
+  void turn() {
+    wait_posted();
+    std::function<void()> work;
+    {
+      const std::lock_guard lock(mutex_);
+      work = std::move(works_.front());
+      works_.pop_front();
+    }
+    work();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable posted_;
+  std::deque<std::function<void()>> works_;
+};
+
+TEST_F(ServerTest, out_of_band_commands_overtake_those_that_wait_for_the_vmm) {
+  MainLoop loop;
+  start({.dispatcher = &loop});
+  QmpSocket c = client();
+  EXPECT_EQ(c.json()["QMP"]["capabilities"], Json::array({"oob"}));
+  c.send(R"({"execute":"qmp_capabilities","arguments":{"enable":["oob"]}})");
+  loop.turn();
+  EXPECT_TRUE(c.json().contains("return"));
+  c.send(R"({"execute":"query-status","id":1}{"execute":"query-name","id":2})"
+         R"({"exec-oob":"query-yank","id":3}{"execute":"query-uuid","id":4})");
+  EXPECT_EQ(c.json()["id"], 3) << "while the VMM does something else";
+  for (const int id : {1, 2, 4}) {
+    loop.turn();
+    EXPECT_EQ(c.json()["id"], id) << "the others in their order";
+  }
+  end();
+}
+
+TEST_F(ServerTest, without_oob_commands_run_on_the_vmms_loop_one_after_the_other) {
+  MainLoop loop;
+  start({.dispatcher = &loop});
+  QmpSocket c = client();
+  EXPECT_TRUE(c.json().contains("QMP"));
+  c.send(R"({"execute":"qmp_capabilities"}{"exec-oob":"query-yank","id":1})"
+         R"({"execute":"query-name","id":2})");
+  loop.turn();
+  EXPECT_TRUE(c.json().contains("return"));
+  loop.turn();
+  EXPECT_EQ(c.json()["error"]["desc"], "QMP input member 'exec-oob' is unexpected");
+  loop.turn();
+  EXPECT_EQ(c.json()["id"], 2);
+  end();
+}
+
+TEST_F(ServerTest, a_client_that_goes_while_its_command_waits_for_the_vmm_does_no_harm) {
+  MainLoop loop;
+  start({.dispatcher = &loop});
+  {
+    QmpSocket c = client();
+    c.send(R"({"execute":"qmp_capabilities"}{"execute":"stop"})");
+    loop.wait_posted();
+  }
+  QmpSocket next = client();
+  loop.turn();
+  EXPECT_TRUE(next.json().contains("QMP"));
+  end();
 }
 
 TEST_F(ServerTest, a_client_that_only_sends_still_gets_its_answers) {

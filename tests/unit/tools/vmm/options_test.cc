@@ -91,9 +91,48 @@ TEST(options, the_default_range_ends_with_ram_and_none_names_its_block_as_qemu_d
   EXPECT_EQ(parsed({"--machine", "none", "--ram", "4K"}).ram.bytes, 4096U);
 }
 
+TEST(options, every_setting_of_the_library_is_an_option_of_its_name) {
+  for (const SettingInfo& info : settings_catalog()) {
+    const std::string option = "--" + std::string(info.name);
+    if (info.qmp_only) {
+      EXPECT_TRUE(parsed({option.c_str(), "on"}).events);
+      continue;
+    }
+    const std::string value = *get_by_name(qmp_settings(), info.name);
+    if (value.empty()) continue;
+    const VmmOptions options = parsed({option.c_str(), value.c_str()});
+    EXPECT_EQ(*get_by_name(options.settings, info.name), value);
+  }
+  EXPECT_EQ(parsed({"--max-bandwidth", "1G"}).settings.max_bandwidth, 1U << 30);
+  EXPECT_TRUE(parsed({"--return-path", "on"}).settings.return_path);
+  EXPECT_FALSE(parsed({}).settings.return_path) << "QEMU's defaults, as QMP shows them";
+}
+
+TEST(options, devices_blockers_and_the_reported_version) {
+  const VmmOptions options = parsed(
+      {"--nic", "eth0,mac=52:54:00:12:34:56", "--nic", "eth1,mac=52:54:00:12:34:57,id=x",
+       "--held-device", "net0,after=5", "--block-migration", "a reason", "--qmp-version", "8.2.0"});
+  ASSERT_EQ(options.nics.size(), 2U);
+  EXPECT_EQ(options.nics[1].id, "x");
+  ASSERT_EQ(options.held_devices.size(), 1U);
+  EXPECT_EQ(options.blockers, std::vector<std::string>{"a reason"});
+  ASSERT_TRUE(options.qmp_version.has_value());
+  EXPECT_EQ(options.qmp_version->minor, 2U);
+}
+
 TEST(options, what_makes_no_sense_ends_with_status_2) {
   const std::vector<std::vector<const char*>> cases = {
       {"--machine", "pc"},
+      {"--max-bandwidth", "fast"},
+      {"--downtime-limit", "2000001"},
+      {"--return-path", "1"},
+      {"--events", "maybe"},
+      {"--switchover-ack", "on"},  // needs return-path
+      {"--x-peer-version", "qemu-1.0"},
+      {"--qmp-version", "8.2"},
+      {"--qmp-version", "8.2.0.1"},
+      {"--nic", "eth0"},
+      {"--held-device", ",after=1"},
       {"--ram", "1X"},
       {"--ram", "0"},
       {"--ram", ""},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "migration/qmp/arg_types.h"
+#include "migration/qmp/qapi_type.h"
 
 #include <algorithm>
 #include <limits>
@@ -16,7 +16,7 @@ Error wrong_type(const std::string& path, std::string_view expected) noexcept {
   return bad("Invalid parameter type for '" + path + "', expected: " + std::string(expected));
 }
 
-Result check_value(const Json& value, const ArgType& type, const std::string& path,
+Result check_typed(const Json& value, const QapiType& type, const std::string& path,
                    std::string_view last_name) noexcept;
 
 Result check_unsigned(const Json& value, const std::string& path, unsigned bits) noexcept {
@@ -49,7 +49,7 @@ Result check_string(const Json& value, const std::string& path) noexcept {
   return {};
 }
 
-Result check_word(const Json& value, const ArgType& type, const std::string& path,
+Result check_word(const Json& value, const QapiType& type, const std::string& path,
                   std::string_view last_name) noexcept {
   if (!value.is_string()) return wrong_type(path, "string");
   const auto& word = value.get_ref<const std::string&>();
@@ -59,19 +59,19 @@ Result check_word(const Json& value, const ArgType& type, const std::string& pat
              word.substr(0, kShown) + "'");
 }
 
-Result check_array(const Json& value, const ArgType& type, const std::string& path) noexcept {
+Result check_array(const Json& value, const QapiType& type, const std::string& path) noexcept {
   if (!value.is_array()) return wrong_type(path, "array");
   for (size_t i = 0; i < value.size(); ++i) {
     // QEMU knows no name for an element; the word in its message is literally null.
-    TERN_TRY(check_value(value[i], *type.element, path + "[" + std::to_string(i) + "]", "null"));
+    TERN_TRY(check_typed(value[i], *type.element, path + "[" + std::to_string(i) + "]", "null"));
   }
   return {};
 }
 
 // `taken` gathers the names that some declaration accounts for.
-Result check_members(const Json& value, const ArgType& type, const std::string& prefix,
+Result check_members(const Json& value, const QapiType& type, const std::string& prefix,
                      std::vector<std::string_view>& taken) noexcept {
-  for (const ArgMember& member : type.members) {
+  for (const QapiMember& member : type.members) {
     taken.push_back(member.name);
     const std::string path = prefix + std::string(member.name);
     const auto found = value.find(member.name);
@@ -79,17 +79,17 @@ Result check_members(const Json& value, const ArgType& type, const std::string& 
       if (!member.optional) return bad("Parameter '" + path + "' is missing");
       continue;
     }
-    TERN_TRY(check_value(*found, *member.type, path, member.name));
+    TERN_TRY(check_typed(*found, *member.type, path, member.name));
   }
   if (type.kind != Kind::flat_union) return {};
   const auto& chosen = value.find(type.tag)->get_ref<const std::string&>();
-  for (const ArgVariant& variant : type.variants) {
+  for (const QapiVariant& variant : type.variants) {
     if (variant.tag_value == chosen) return check_members(value, *variant.type, prefix, taken);
   }
   return {};
 }
 
-Result check_object(const Json& value, const ArgType& type, const std::string& path,
+Result check_object(const Json& value, const QapiType& type, const std::string& path,
                     const std::string& prefix) noexcept {
   if (!value.is_object()) return wrong_type(path, "object");
   std::vector<std::string_view> taken;
@@ -103,7 +103,7 @@ Result check_object(const Json& value, const ArgType& type, const std::string& p
   return {};
 }
 
-Result check_value(const Json& value, const ArgType& type, const std::string& path,
+Result check_typed(const Json& value, const QapiType& type, const std::string& path,
                    std::string_view last_name) noexcept {
   switch (type.kind) {
     case Kind::string:
@@ -113,6 +113,13 @@ Result check_value(const Json& value, const ArgType& type, const std::string& pa
       return {};
     case Kind::integer:
       return check_integer(value, path);
+    case Kind::number:
+      if (!value.is_number()) return wrong_type(path, "number");
+      return {};
+    case Kind::string_or_null:
+      if (value.is_null()) return {};
+      if (!value.is_string()) return wrong_type(path, "StrOrNull");
+      return check_string(value, path);
     case Kind::uint8:
       return check_unsigned(value, path, 8);
     case Kind::uint16:
@@ -134,8 +141,12 @@ Result check_value(const Json& value, const ArgType& type, const std::string& pa
 
 }  // namespace
 
-Result check_arguments(const Json& value, const ArgType& type) noexcept {
+Result check_arguments(const Json& value, const QapiType& type) noexcept {
   return check_object(value, type, "arguments", "");
+}
+
+Result check_value(const Json& value, const QapiType& type) noexcept {
+  return check_typed(value, type, "value", "value");
 }
 
 }  // namespace tern::qmp

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "migration/qmp/arg_types.h"
+#include "migration/qmp/qapi_type.h"
 
 #include <gtest/gtest.h>
 
@@ -10,22 +10,24 @@ namespace tern::qmp {
 namespace {
 
 constexpr std::array<std::string_view, 2> kWords = {"red", "blue"};
-constexpr ArgType kColour{.kind = Kind::enumeration, .name = "Colour", .words = kWords};
-constexpr ArgType kColours{.kind = Kind::array, .element = &kColour};
-constexpr auto kPointMembers = std::to_array<ArgMember>({{"x", &kInteger}, {"y", &kInteger, true}});
-constexpr ArgType kPoint{.kind = Kind::object, .members = kPointMembers};
-constexpr ArgType kPoints{.kind = Kind::array, .element = &kPoint};
+constexpr QapiType kColour{.kind = Kind::enumeration, .name = "Colour", .words = kWords};
+constexpr QapiType kColours{.kind = Kind::array, .element = &kColour};
+constexpr auto kPointMembers =
+    std::to_array<QapiMember>({{"x", &kInteger}, {"y", &kInteger, true}});
+constexpr QapiType kPoint{.kind = Kind::object, .members = kPointMembers};
+constexpr QapiType kPoints{.kind = Kind::array, .element = &kPoint};
 
 constexpr std::array<std::string_view, 2> kShapeWords = {"circle", "box"};
-constexpr ArgType kShapeKind{.kind = Kind::enumeration, .words = kShapeWords};
-constexpr auto kCircleMembers = std::to_array<ArgMember>({{"r", &kUint8}});
-constexpr ArgType kCircle{.kind = Kind::object, .members = kCircleMembers};
-constexpr auto kShapeMembers = std::to_array<ArgMember>({{"kind", &kShapeKind}});
-constexpr auto kShapeVariants = std::to_array<ArgVariant>({{"circle", &kCircle}, {"box", &kPoint}});
-constexpr ArgType kShape{
+constexpr QapiType kShapeKind{.kind = Kind::enumeration, .words = kShapeWords};
+constexpr auto kCircleMembers = std::to_array<QapiMember>({{"r", &kUint8}});
+constexpr QapiType kCircle{.kind = Kind::object, .members = kCircleMembers};
+constexpr auto kShapeMembers = std::to_array<QapiMember>({{"kind", &kShapeKind}});
+constexpr auto kShapeVariants =
+    std::to_array<QapiVariant>({{"circle", &kCircle}, {"box", &kPoint}});
+constexpr QapiType kShape{
     .kind = Kind::flat_union, .members = kShapeMembers, .tag = "kind", .variants = kShapeVariants};
 
-constexpr auto kAllMembers = std::to_array<ArgMember>({
+constexpr auto kAllMembers = std::to_array<QapiMember>({
     {"s", &kString, true},
     {"b", &kBoolean, true},
     {"i", &kInteger, true},
@@ -38,7 +40,7 @@ constexpr auto kAllMembers = std::to_array<ArgMember>({
     {"ps", &kPoints, true},
     {"shape", &kShape, true},
 });
-constexpr ArgType kAll{.kind = Kind::object, .members = kAllMembers};
+constexpr QapiType kAll{.kind = Kind::object, .members = kAllMembers};
 
 std::string fault(std::string_view arguments) {
   const tern::Result<void> checked = check_arguments(Json::parse(arguments), kAll);

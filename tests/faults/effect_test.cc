@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A setting that is set does what it says: one test for each row of the tables of parameters and
+// capabilities, in whole migrations, and a test that no row is without one.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <set>
+
+#include "base/fd.h"
+#include "tern/catalog.h"
+#include "tests/doubles/pair.h"
+#include "tests/doubles/stream_maker.h"
+
+namespace tern {
+namespace {
+
+using test::Pair;
+using Strings = std::vector<std::string>;
+
+/// A TCP port of ours that does with a connection what the test wants, or nothing.
+class RawPeer {
+ public:
+  explicit RawPeer(int backlog = 8) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::bind(fd_.get(), generic(address), sizeof address), 0);
+    EXPECT_EQ(::listen(fd_.get(), backlog), 0);
+    socklen_t length = sizeof address_;
+    EXPECT_EQ(::getsockname(fd_.get(), generic(address_), &length), 0);
+  }
+  Address address() const {
+    return *parse_uri("tcp:127.0.0.1:" + std::to_string(ntohs(address_.sin_port)));
+  }
+  Fd accept() const { return Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
+  /// A connection that nobody accepts.
+  Fd connect() const {
+    Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sockaddr_in to = address_;
+    (void)::connect(fd.get(), generic(to), sizeof to);
+    return fd;
+  }
+
+ private:
+  static sockaddr* generic(sockaddr_in& address) {
+    return static_cast<sockaddr*>(static_cast<void*>(&address));
+  }
+  Fd fd_;
+  sockaddr_in address_{};
+};
+
+/// How a source fails that migrates to `peer` with these settings.
+std::string failure_towards(const RawPeer& peer, const Settings& settings) {
+  Pair pair;
+  auto source = MigrationSource::create(pair.a.machine(), settings);
+  EXPECT_TRUE(source.has_value());
+  EXPECT_TRUE((*source)->start(peer.address()).has_value());
+  (*source)->wait();
+  EXPECT_EQ((*source)->stats().status, Status::failed);
+  EXPECT_TRUE(pair.a.running());
+  return (*source)->stats().error_desc;
+}
+
+class Network final : public SelfAnnouncer {
+ public:
+  void announce(std::span<const std::string> /*interfaces*/) noexcept override {
+    ++count;
+    count.notify_all();
+  }
+  void wait_for(int wanted) {
+    for (int now = count; now < wanted; now = count) count.wait(now);
+  }
+  std::atomic<int> count{0};
+};
+
+/// How often a guest that arrives is announced before a pause of minutes, or in all.
+int announcements(const AnnounceParameters& wanted, int wait_for) {
+  Pair pair;
+  Network network;
+  pair.adjust_b = [&](Machine& machine) { machine.announcer = &network; };
+  Settings settings;
+  settings.announce_initial = wanted.initial;
+  settings.announce_max = wanted.max;
+  settings.announce_rounds = wanted.rounds;
+  settings.announce_step = wanted.step;
+  pair.prepare(settings);
+  pair.start();
+  pair.destination->wait();
+  network.wait_for(wait_for);
+  pair.destination.reset();  // ends the series
+  return network.count;
+}
+
+TEST(Effect, announce_initial) {
+  EXPECT_EQ(announcements({.initial = 1, .max = 100000, .rounds = 3, .step = 10000}, 2), 2);
+  EXPECT_EQ(announcements({.initial = 100000, .max = 100000, .rounds = 3, .step = 1}, 1), 1);
+}
+TEST(Effect, announce_max) {
+  EXPECT_EQ(announcements({.initial = 100000, .max = 1, .rounds = 3, .step = 10000}, 3), 3);
+}
+TEST(Effect, announce_rounds) {
+  EXPECT_EQ(announcements({.initial = 1, .max = 1, .rounds = 7, .step = 1}, 7), 7);
+  EXPECT_EQ(announcements({.initial = 1, .max = 1, .rounds = 0, .step = 1}, 0), 0);
+}
+TEST(Effect, announce_step) {
+  EXPECT_EQ(announcements({.initial = 0, .max = 100000, .rounds = 3, .step = 10000}, 2), 2);
+  EXPECT_EQ(announcements({.initial = 0, .max = 100000, .rounds = 3, .step = 1}, 3), 3);
+}
+
+TEST(Effect, max_bandwidth) {
+  Pair pair;
+  Settings settings;
+  settings.max_bandwidth = 4096;  // half an hour for this guest
+  pair.prepare(settings);
+  pair.start();
+  pair.a_events.wait_for("active");
+  pair.a.wait_rounds(20);
+  EXPECT_EQ(pair.source->stats().status, Status::active);
+  EXPECT_LT(pair.source->stats().normal, pair.source->stats().total / 4096);
+  settings.max_bandwidth = 0;  // live
+  pair.source->update(settings);
+  pair.source->wait();
+  EXPECT_EQ(pair.source->stats().status, Status::completed);
+}
+
+SwitchoverDecision decision_with(uint64_t bandwidth, uint64_t downtime_limit) {
+  Pair pair;
+  Settings settings;
+  settings.avail_switchover_bandwidth = bandwidth;
+  settings.downtime_limit = downtime_limit;
+  pair.prepare(settings);
+  pair.start();
+  pair.source->wait();
+  EXPECT_EQ(pair.source->stats().status, Status::completed);
+  return pair.source->stats().switchover;
+}
+
+TEST(Effect, avail_switchover_bandwidth) {
+  EXPECT_EQ(decision_with(1ull << 40, 300).bandwidth, 1ull << 40);
+  EXPECT_NE(decision_with(0, 300).bandwidth, 1ull << 40) << "measured";
+}
+TEST(Effect, downtime_limit) {
+  EXPECT_EQ(decision_with(1000000000, 300).threshold_bytes, 300000000u);
+  EXPECT_EQ(decision_with(1000000000, 70).threshold_bytes, 70000000u);
+}
+
+TEST(Effect, x_peer_version) {
+  // What a client of that version knows: "failing" came with QEMU 11.
+  const auto statuses = [](PeerVersion version) {
+    Pair pair;
+    Settings settings;
+    settings.peer_version = version;
+    auto source = MigrationSource::create(pair.a.machine(&pair.a_events), settings);
+    EXPECT_TRUE((*source)->start(*parse_uri("unix:/no/such/socket")).has_value());
+    (*source)->wait();
+    return pair.a_events.all();
+  };
+  EXPECT_EQ(statuses(PeerVersion::qemu_7_2), (Strings{"setup", "failed"}));
+  EXPECT_EQ(statuses(PeerVersion::qemu_11_1), (Strings{"setup", "failing", "failed"}));
+}
+
+TEST(Effect, x_connect_timeout) {
+  const RawPeer full(0);
+  std::vector<Fd> waiting;
+  for (int i = 0; i < 16; ++i) waiting.push_back(full.connect());
+  Settings settings;
+  settings.connect_timeout = 100;
+  const std::string why = failure_towards(full, settings);
+  EXPECT_NE(why.find("x-connect-timeout"), std::string::npos) << why;
+}
+TEST(Effect, x_handshake_timeout) {
+  const RawPeer silent;
+  Settings settings;
+  settings.handshake_timeout = 100;
+  const std::string why = failure_towards(silent, settings);
+  EXPECT_NE(why.find("x-handshake-timeout"), std::string::npos) << why;
+}
+TEST(Effect, x_stall_timeout) {
+  const RawPeer deaf;
+  Settings settings;
+  settings.return_path = false;  // no answer is expected; but the bytes must go somewhere
+  settings.peer_version = PeerVersion::qemu_7_2;
+  settings.stall_timeout = 200;
+  Pair pair;
+  std::vector<std::byte> more(64u << 20, std::byte{1});  // more than any socket buffers
+  RamBlock block{.idstr = "big", .host = more.data(), .used_bytes = more.size()};
+  const auto page = reinterpret_cast<uintptr_t>(more.data()) % kTargetPageBytes;
+  block.host += (kTargetPageBytes - page) % kTargetPageBytes;
+  block.used_bytes -= kTargetPageBytes;
+  Machine machine = pair.a.machine();
+  ASSERT_TRUE(pair.a.pause_all(RunState::paused).has_value());
+  machine.ram = {&block, 1};
+  machine.tracker = nullptr;
+  auto source = MigrationSource::create(machine, settings);
+  ASSERT_TRUE((*source)->start(deaf.address()).has_value());
+  (*source)->wait();
+  const std::string why = (*source)->stats().error_desc;
+  EXPECT_NE(why.find("x-stall-timeout"), std::string::npos) << why;
+}
+
+TEST(Effect, x_idle_timeout) {
+  Pair pair;
+  Settings settings;
+  settings.idle_timeout = 100;
+  pair.prepare(settings);
+  // A source that says who it is and then nothing.
+  const Address where = pair.destination->listening().at(0);
+  const auto& inet = std::get<InetAddress>(where);
+  const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<uint16_t>(std::stoi(inet.port)));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const void* generic = &to;
+  ASSERT_EQ(::connect(fd.get(), static_cast<const sockaddr*>(generic), sizeof to), 0);
+  test::StreamMaker maker;
+  maker.opening("test").ram_start("m", test::kRam);
+  const std::vector<std::byte> opening = maker.take();
+  ASSERT_EQ(::send(fd.get(), opening.data(), opening.size(), 0),
+            static_cast<ssize_t>(opening.size()));
+  pair.destination->wait();
+  const std::string why = pair.destination->stats().error_desc;
+  EXPECT_NE(why.find("x-idle-timeout"), std::string::npos) << why;
+}
+
+/// A device whose load waits until it is allowed to end.
+class SlowDevice final : public DeviceSection {
+ public:
+  explicit SlowDevice(size_t bytes) : bytes_(bytes) {}
+  const SectionId& id() const noexcept override { return id_; }
+  Result<void> save(DeviceWriter& w) noexcept override {
+    w.put_buffer("bytes", std::vector<std::byte>(bytes_, std::byte{7}));
+    return {};
+  }
+  Result<void> load(DeviceReader& r, uint32_t) noexcept override {
+    (void)TERN_TRY(r.get_buffer("bytes", bytes_));
+    allowed.wait(false);
+    return {};
+  }
+  std::atomic<bool> allowed{true};
+
+ private:
+  const SectionId id_{"slow", 0, 1, 1};
+  const size_t bytes_;
+};
+
+struct DevicePair : Pair {
+  explicit DevicePair(size_t bytes) : here(bytes), there(bytes) {
+    adjust_a = [this](Machine& machine) { machine.devices = a_devices; };
+    adjust_b = [this](Machine& machine) { machine.devices = b_devices; };
+  }
+  SlowDevice here;
+  SlowDevice there;
+  std::array<DeviceSection*, 2> a_devices{&a, &here};
+  std::array<DeviceSection*, 2> b_devices{&b, &there};
+};
+
+TEST(Effect, x_final_timeout) {
+  DevicePair pair(16);
+  pair.there.allowed = false;
+  Settings settings;
+  settings.final_timeout = 100;
+  pair.prepare(settings);
+  pair.start();
+  pair.source->wait();
+  const std::string why = pair.source->stats().error_desc;
+  EXPECT_NE(why.find("x-final-timeout"), std::string::npos) << why;
+  EXPECT_TRUE(pair.a.running());
+  pair.there.allowed = true;
+  pair.there.allowed.notify_all();
+  pair.destination->wait();
+  EXPECT_FALSE(pair.b.running());
+}
+
+class HeldDevice final : public UnplugDevice {
+ public:
+  std::string_view id() const noexcept override { return "net0"; }
+  Result<void> request_unplug() noexcept override { return {}; }
+  bool unplugged() const noexcept override { return gone; }
+  void plug_back() noexcept override {}
+  std::atomic<bool> gone{false};
+};
+
+struct WaitingPair : Pair {
+  HeldDevice held;
+  std::array<UnplugDevice*, 1> devices{&held};
+  WaitingPair() {
+    adjust_a = [this](Machine& machine) { machine.unplug = devices; };
+  }
+  std::set<std::string> source_threads(const Settings& settings) {
+    prepare(settings);
+    start();
+    a_events.wait_for("wait-unplug");
+    std::set<std::string> names;
+    for (const ThreadInfo& thread : source->threads()) names.insert(thread.name);
+    held.gone = true;
+    source->wait();
+    return names;
+  }
+};
+
+TEST(Effect, x_unplug_timeout) {
+  WaitingPair pair;
+  Settings settings;
+  settings.unplug_timeout = 1;
+  pair.prepare(settings);
+  pair.start();
+  pair.source->wait();
+  EXPECT_NE(pair.source->stats().error_desc.find("x-unplug-timeout"), std::string::npos);
+}
+
+TEST(Effect, x_max_device_state) {
+  const auto ending = [](uint64_t limit) {
+    DevicePair pair(2u << 20);
+    Settings settings;
+    settings.max_device_state = limit;
+    pair.prepare(settings);
+    pair.start();
+    pair.source->wait();
+    pair.destination->wait();
+    return pair.destination->stats();
+  };
+  EXPECT_EQ(ending(4u << 20).status, Status::completed);
+  const StatsSnapshot refused = ending(1u << 20);
+  EXPECT_EQ(refused.status, Status::failed);
+  EXPECT_NE(refused.error_desc.find("x-max-device-state"), std::string::npos) << refused.error_desc;
+}
+
+TEST(Effect, x_thread_prefix) {
+  WaitingPair pair;
+  Settings settings;
+  settings.thread_prefix = "v1:";
+  EXPECT_TRUE(pair.source_threads(settings).contains("v1:mig/src/main"));
+}
+
+// Without it QMP tells nothing: tests/interop/events_test.py has that side.
+TEST(Effect, events) {
+  const SettingInfo* info = find_setting("events");
+  ASSERT_NE(info, nullptr);
+  EXPECT_TRUE(info->qmp_only);
+}
+
+TEST(Effect, return_path) {
+  Settings settings;
+  EXPECT_EQ(WaitingPair().source_threads(settings),
+            (std::set<std::string>{"mig/src/main", "mig/src/return"}));
+  settings.return_path = false;
+  EXPECT_EQ(WaitingPair().source_threads(settings), std::set<std::string>{"mig/src/main"});
+}
+
+TEST(Effect, pause_before_switchover) {
+  Pair pair;
+  Settings settings;
+  settings.pause_before_switchover = true;
+  pair.prepare(settings);
+  pair.start();
+  pair.a_events.wait_for("pre-switchover");
+  EXPECT_FALSE(pair.a.running());
+  ASSERT_TRUE(pair.source->continue_from(Status::pre_switchover).has_value());
+  pair.source->wait();
+  EXPECT_EQ(pair.source->stats().status, Status::completed);
+}
+
+TEST(Effect, validate_uuid) {
+  const auto ending = [](bool validate) {
+    Pair pair;
+    pair.adjust_a = [](Machine& machine) { machine.uuid = Uuid{1}; };
+    pair.adjust_b = [](Machine& machine) { machine.uuid = Uuid{2}; };
+    Settings settings;
+    settings.validate_uuid = validate;
+    pair.prepare(settings);
+    pair.start();
+    pair.source->wait();
+    pair.destination->wait();
+    return pair.destination->stats().status;
+  };
+  EXPECT_EQ(ending(true), Status::failed);
+  EXPECT_EQ(ending(false), Status::completed);
+}
+
+TEST(Effect, switchover_ack) {
+  Pair pair;
+  Settings settings;
+  settings.switchover_ack = true;
+  pair.prepare(settings);
+  pair.destination->hold_switchover();
+  pair.start();
+  pair.a_events.wait_for("active");
+  pair.a.wait_rounds(20);
+  EXPECT_EQ(pair.source->stats().status, Status::active) << "it waits for the word";
+  pair.destination->release_switchover();
+  pair.source->wait();
+  EXPECT_EQ(pair.source->stats().status, Status::completed);
+}
+
+TEST(EveryEffect, has_a_test) {
+  std::set<std::string> tests;
+  const ::testing::UnitTest& all = *::testing::UnitTest::GetInstance();
+  for (int i = 0; i < all.total_test_suite_count(); ++i) {
+    const ::testing::TestSuite& suite = *all.GetTestSuite(i);
+    if (std::string_view(suite.name()) != "Effect") continue;
+    for (int k = 0; k < suite.total_test_count(); ++k) tests.insert(suite.GetTestInfo(k)->name());
+  }
+  for (const SettingInfo& info : settings_catalog()) {
+    std::string name(info.name);
+    std::replace(name.begin(), name.end(), '-', '_');
+    EXPECT_EQ(tests.erase(name), 1u) << info.name << " is set and nothing shows what it does";
+  }
+  EXPECT_EQ(tests, std::set<std::string>{}) << "tests of settings that do not exist";
+}
+
+}  // namespace
+}  // namespace tern

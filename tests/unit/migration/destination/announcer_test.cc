@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/destination/announcer.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <mutex>
+
+namespace tern {
+namespace {
+
+class Recorder final : public SelfAnnouncer {
+ public:
+  void announce(std::span<const std::string> interfaces) noexcept override {
+    const std::lock_guard lock(mutex_);
+    ++count_;
+    last_.assign(interfaces.begin(), interfaces.end());
+    changed_.notify_all();
+  }
+  void wait_for(int count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return count_ >= count; });
+  }
+  int count() {
+    const std::lock_guard lock(mutex_);
+    return count_;
+  }
+  std::vector<std::string> last() {
+    const std::lock_guard lock(mutex_);
+    return last_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int count_ = 0;
+  std::vector<std::string> last_;
+};
+
+TEST(Announcer, delays_grow_by_the_step_up_to_the_ceiling) {
+  const AnnounceParameters qemus;  // 50, 550, 5, 100
+  EXPECT_EQ(announce_delay(qemus, 0), Milliseconds(50));
+  EXPECT_EQ(announce_delay(qemus, 1), Milliseconds(150));
+  EXPECT_EQ(announce_delay(qemus, 4), Milliseconds(450));
+  EXPECT_EQ(announce_delay(qemus, 5), Milliseconds(550));
+  EXPECT_EQ(announce_delay(qemus, 999), Milliseconds(550));
+  EXPECT_EQ(announce_delay({.initial = 100000, .max = 100000, .rounds = 1000, .step = 10000}, 999),
+            Milliseconds(100000));
+}
+
+TEST(Announcer, sends_as_many_rounds_as_it_was_told_to_the_interfaces_it_was_told) {
+  Recorder vmm;
+  ThreadList threads;
+  Announcer announcer(vmm, "", threads);
+  announcer.start({.initial = 1, .max = 1, .rounds = 4, .step = 1}, {"net0"});
+  vmm.wait_for(4);
+  announcer.stop();
+  EXPECT_EQ(vmm.count(), 4);
+  EXPECT_EQ(vmm.last(), std::vector<std::string>{"net0"});
+  EXPECT_TRUE(threads.list().empty());
+}
+
+TEST(Announcer, no_round_asks_nobody) {
+  Recorder vmm;
+  ThreadList threads;
+  Announcer announcer(vmm, "", threads);
+  announcer.start({.initial = 1, .max = 1, .rounds = 0, .step = 1}, {});
+  announcer.stop();
+  EXPECT_EQ(vmm.count(), 0);
+}
+
+TEST(Announcer, stopped_it_does_not_wait_for_the_next_round) {
+  Recorder vmm;
+  ThreadList threads;
+  Announcer announcer(vmm, "", threads);
+  announcer.start({.initial = 100000, .max = 100000, .rounds = 1000, .step = 1}, {});
+  vmm.wait_for(1);
+  ASSERT_EQ(threads.list().size(), 1u);
+  EXPECT_EQ(threads.list()[0].name, "mig/announce");
+  announcer.stop();  // would hang the test for minutes
+  EXPECT_EQ(vmm.count(), 1);
+}
+
+TEST(Announcer, started_again_the_old_series_ends) {
+  Recorder vmm;
+  ThreadList threads;
+  Announcer announcer(vmm, "", threads);
+  announcer.start({.initial = 100000, .max = 100000, .rounds = 1000, .step = 1}, {"old"});
+  vmm.wait_for(1);
+  announcer.start({.initial = 100000, .max = 100000, .rounds = 1000, .step = 1}, {"new"});
+  vmm.wait_for(2);
+  EXPECT_EQ(vmm.last(), std::vector<std::string>{"new"});
+}
+
+}  // namespace
+}  // namespace tern
