@@ -38,6 +38,15 @@ struct Words {
 
 std::string help_of(const SettingInfo& info) {
   std::string text(info.help);
+  if (!info.words.empty()) {
+    text += " Values:";
+    for (const std::string_view word : info.words) text += " " + std::string(word);
+    text += ".";
+  } else if (info.type != SettingType::boolean && info.max != UINT64_MAX) {
+    text += (info.type == SettingType::string
+                 ? " At most " + std::to_string(info.max) + " bytes."
+                 : " " + std::to_string(info.min) + ".." + std::to_string(info.max) + ".");
+  }
   const auto value = get_by_name(qmp_settings(), info.name);
   if (value && !value->empty()) text += " [" + *value + "]";
   return text;
@@ -47,7 +56,10 @@ std::string help_of(const SettingInfo& info) {
 void declare_settings(CLI::App& app, Words& words) {
   for (const SettingInfo& info : settings_catalog()) {
     const char* group = info.capability ? "Migration capabilities" : "Migration parameters";
-    const std::string unit(info.unit.empty() ? to_string(info.type) : info.unit);
+    std::string unit(info.unit);
+    if (unit.empty()) unit = info.type == SettingType::string ? "TEXT" : "N";
+    if (!info.words.empty()) unit = "WORD";
+    if (info.type == SettingType::size && info.unit == "bytes") unit = "SIZE";
     app.add_option("--" + std::string(info.name), words.settings[info.name], help_of(info))
         ->type_name(info.type == SettingType::boolean ? "on|off" : unit)
         ->group(group);
