@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -12,12 +13,15 @@
 #include <cstring>
 #include <utility>
 
+#include "tools/common/json_fields.h"
+
 namespace tern::tool {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr size_t kMaxLineBytes = 64u << 20;
+constexpr int kMaxDepth = 512;  // of brackets in a line; printing recurses
 constexpr int kRetryMs = 10;
 
 int left_ms(SteadyClock::time_point until) noexcept {
@@ -30,7 +34,9 @@ Error closed() noexcept { return {ErrorCode::channel, "QMP: the server closed th
 
 // A connected socket, or -1 with errno.
 int try_connect(const sockaddr_un& address) noexcept {
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  // Non-blocking: a server that serves another client leaves the queue full, and connect() would
+  // wait for as long as that one stays.
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
   const auto* plain = static_cast<const sockaddr*>(static_cast<const void*>(&address));
   if (::connect(fd, plain, sizeof address) == 0) return fd;
@@ -41,16 +47,40 @@ int try_connect(const sockaddr_un& address) noexcept {
 }
 
 Error command_error(const std::string& command, const Json& error) noexcept {
-  const std::string kind = error.is_object() ? error.value("class", "GenericError") : "";
-  const std::string desc = error.is_object() ? error.value("desc", "") : "";
+  const std::string kind = text_field(error, "class", "GenericError");
+  const std::string desc = text_field(error, "desc");
   const ErrorCode code =
       kind == "CommandNotFound" ? ErrorCode::unsupported : ErrorCode::failed_precondition;
   return {code, command + ": " + kind + ": " + desc};
 }
 
 std::string status_of(const Json& event) noexcept {
-  const auto data = event.find("data");
-  return data != event.end() && data->is_object() ? data->value("status", "") : "";
+  return text_field(field(event, "data"), "status");
+}
+
+// What is wrong with the path, in the words of somebody who has to mend it.
+std::string connect_problem(const std::string& path, int error) noexcept {
+  struct stat about {};
+  const bool there = ::stat(path.c_str(), &about) == 0;
+  if (error == ECONNREFUSED && there && !S_ISSOCK(about.st_mode)) return "it is not a socket";
+  if (error == ECONNREFUSED && there) return "nobody listens on it: has the program ended?";
+  if (error == EAGAIN) return "its queue is full: the server serves somebody else";
+  return std::strerror(error);
+}
+
+Result<void> drop(Result<Json> reply) noexcept {
+  if (!reply) return std::move(reply).error();
+  return {};
+}
+
+Json parse_line(const std::string& line) noexcept {
+  bool deep = false;
+  const auto look = [&deep](int depth, Json::parse_event_t, Json&) {
+    deep = deep || depth > kMaxDepth;
+    return !deep;
+  };
+  Json value = Json::parse(line, look, false);
+  return deep ? Json(nullptr) : value;
 }
 
 }  // namespace
@@ -68,6 +98,13 @@ QmpClient::~QmpClient() {
 }
 
 Result<QmpClient> QmpClient::connect(const std::string& path, Ms deadline) noexcept {
+  QmpConnectOptions options;
+  options.wait_for_listener = deadline;
+  return connect(path, options);
+}
+
+Result<QmpClient> QmpClient::connect(const std::string& path,
+                                     const QmpConnectOptions& options) noexcept {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof address.sun_path) {
@@ -75,31 +112,46 @@ Result<QmpClient> QmpClient::connect(const std::string& path, Ms deadline) noexc
                  "socket path '" + path + "' must have 1 to 107 bytes");
   }
   std::memcpy(address.sun_path, path.data(), path.size());
-  const auto until = SteadyClock::now() + deadline;
+  const auto until = SteadyClock::now() + options.wait_for_listener;
   while (true) {
     const int fd = try_connect(address);
     if (fd >= 0) {
       QmpClient client(fd);
-      TERN_TRY(client.negotiate(path));
+      TERN_TRY(client.negotiate(path, options));
       return client;
     }
     const int error = errno;
     const bool may_come = error == ENOENT || error == ECONNREFUSED || error == EAGAIN;
-    const std::string what = "cannot connect to '" + path + "'";
-    if (!may_come) return errno_error(ErrorCode::channel, what, error);
-    if (left_ms(until) == 0) return errno_error(ErrorCode::timed_out, what, error);
+    const auto failure = [&](ErrorCode code) {
+      return Error(code, "cannot connect to '" + path + "': " + connect_problem(path, error),
+                   error);
+    };
+    if (!may_come) return failure(ErrorCode::channel);
+    if (left_ms(until) == 0) return failure(ErrorCode::timed_out);
     ::poll(nullptr, 0, kRetryMs);  // a socket file that does not exist yet cannot be waited for
   }
 }
 
-Result<void> QmpClient::negotiate(const std::string& path) noexcept {
-  greeting_ = TERN_TRY(
-      read_message(SteadyClock::now() + reply_deadline_).context("QMP greeting of '" + path + "'"));
-  if (!greeting_.contains("QMP")) {
+Result<void> QmpClient::negotiate(const std::string& path,
+                                  const QmpConnectOptions& options) noexcept {
+  Result<Json> first = read_message(SteadyClock::now() + options.greeting);
+  if (!first && first.error().code() == ErrorCode::timed_out) {
+    return Error(ErrorCode::timed_out,
+                 "'" + path +
+                     "' does not greet: it is no QMP socket, or it serves another client (QEMU "
+                     "serves one at a time)");
+  }
+  greeting_ = TERN_TRY(std::move(first).context("QMP greeting of '" + path + "'"));
+  const Json& qmp = field(greeting_, "QMP");
+  if (!qmp.is_object()) {
     return Error(ErrorCode::peer_protocol, "'" + path + "' is not a QMP socket");
   }
-  (void)TERN_TRY(execute("qmp_capabilities"));
-  return {};
+  if (!options.oob) return drop(execute("qmp_capabilities"));
+  const Json& offered = field(qmp, "capabilities");
+  if (!offered.is_array() || std::find(offered.begin(), offered.end(), "oob") == offered.end()) {
+    return Error(ErrorCode::unsupported, "'" + path + "' does not offer out-of-band execution");
+  }
+  return drop(execute("qmp_capabilities", {{"enable", Json::array({"oob"})}}));
 }
 
 Result<Json> QmpClient::execute_raw(const Json& request, int fd) noexcept {
@@ -125,6 +177,7 @@ Result<Json> QmpClient::execute(const std::string& command, Json arguments, int 
 
 Result<void> QmpClient::send(std::string_view bytes, int fd) noexcept {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  const auto until = SteadyClock::now() + reply_deadline_;
   while (!bytes.empty()) {
     iovec slice{const_cast<char*>(bytes.data()), bytes.size()};
     msghdr message{};
@@ -141,6 +194,14 @@ Result<void> QmpClient::send(std::string_view bytes, int fd) noexcept {
     }
     const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) {
+      if (left_ms(until) == 0) {
+        return Error(ErrorCode::timed_out, "QMP: the server does not read");
+      }
+      pollfd waiting{fd_, POLLOUT, 0};
+      ::poll(&waiting, 1, left_ms(until));
+      continue;
+    }
     if (n < 0) return errno_error(ErrorCode::channel, "QMP: cannot send", errno);
     bytes.remove_prefix(static_cast<size_t>(n));
     fd = -1;  // it went with the first bytes
@@ -152,7 +213,7 @@ Result<Json> QmpClient::read_message(Moment until) noexcept {
   while (true) {
     const size_t end = buffer_.find('\n', scanned_);
     if (end != std::string::npos) {
-      Json value = Json::parse(buffer_.substr(0, end), nullptr, false);
+      Json value = parse_line(buffer_.substr(0, end));
       buffer_.erase(0, end + 1);
       scanned_ = 0;
       if (value.is_object()) return value;
@@ -168,7 +229,7 @@ Result<Json> QmpClient::read_message(Moment until) noexcept {
     if (ready == 0) return Error(ErrorCode::timed_out, "QMP: the server does not answer");
     std::array<char, 65536> bytes;
     const ssize_t n = ::recv(fd_, bytes.data(), bytes.size(), 0);
-    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     // After `quit` a server may reset the connection: for a client that is its end like any other.
     if (n == 0 || (n < 0 && errno == ECONNRESET)) return closed();
     if (n < 0) return errno_error(ErrorCode::channel, "QMP: cannot receive", errno);
@@ -196,7 +257,7 @@ Result<Json> QmpClient::wait_event(std::string_view name, std::string_view statu
       return Error(ErrorCode::timed_out,
                    "no event " + std::string(name) + " " + std::string(status));
     }
-    if (event.value("event", "") != name) continue;
+    if (text_field(event, "event") != name) continue;
     if (status.empty() || status_of(event) == status) return event;
   }
 }
@@ -207,7 +268,7 @@ Result<Json> QmpClient::watch_migration(Ms interval, Ms deadline,
   while (true) {
     Json info = TERN_TRY(execute("query-migrate"));
     if (progress) progress(info);
-    const std::string status = info.value("status", "");
+    const std::string status = text_field(info, "status");
     if (status == "completed" || status == "failed" || status == "cancelled") return info;
     if (left_ms(until) == 0) {
       return Error(ErrorCode::timed_out, "QMP: the migration is still '" + status + "'");

@@ -17,6 +17,13 @@ namespace tern::tool {
 
 using Json = nlohmann::json;
 
+struct QmpConnectOptions {
+  using Ms = std::chrono::milliseconds;
+  Ms wait_for_listener{0};  // connect again for so long while nobody listens
+  Ms greeting{60000};       // until the server greets; one that has a client already does not
+  bool oob = false;         // enable out-of-band execution
+};
+
 /// One thread. Events that arrive while something else is awaited are collected in their order.
 class QmpClient {
  public:
@@ -25,6 +32,9 @@ class QmpClient {
   /// Connects (trying again until `deadline` while nobody listens yet) and negotiates.
   /// Errors: invalid_argument (path), timed_out, channel, peer_protocol (no QMP greeting).
   static Result<QmpClient> connect(const std::string& path, Ms deadline) noexcept;
+  /// Errors as above, and unsupported: oob was asked for and is not offered.
+  static Result<QmpClient> connect(const std::string& path,
+                                   const QmpConnectOptions& options) noexcept;
   QmpClient(QmpClient&& other) noexcept;
   QmpClient& operator=(QmpClient&&) = delete;
   ~QmpClient();
@@ -61,7 +71,7 @@ class QmpClient {
   using Moment = std::chrono::steady_clock::time_point;
 
   explicit QmpClient(int fd) noexcept : fd_(fd) {}
-  Result<void> negotiate(const std::string& path) noexcept;
+  Result<void> negotiate(const std::string& path, const QmpConnectOptions& options) noexcept;
   Result<Json> read_message(Moment until) noexcept;
   Result<void> send(std::string_view bytes, int fd) noexcept;
 

@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", TERN_VERSION_STRING);
   app.require_subcommand(1);
   int status = 0;
+  tern::tool::add_ctl(app, status);
   tern::tool::add_demo(app, status);
   tern::tool::add_inspect(app, status);
   try {

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/tern/ctl_estimate.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "tools/tern/ctl_output.h"
+
+namespace tern::tool {
+namespace {
+
+constexpr size_t kWindow = 6;               // samples that a rate is taken over
+constexpr size_t kFewestSamples = 3;        // before anything is predicted
+constexpr size_t kPredictions = 4;          // that are averaged
+constexpr double kShortestInterval = 0.05;  // seconds; what comes sooner says nothing about rates
+
+std::optional<double> slope(double rise, double seconds) {
+  if (seconds <= 0 || rise < 0) return std::nullopt;
+  return rise / seconds;
+}
+
+}  // namespace
+
+MigrationSample read_sample(const Json& info, double time) {
+  MigrationSample s;
+  s.time = time;
+  s.status = text_field(info, "status", "none");
+  s.error = text_field(info, "error-desc");
+  s.expected_downtime_ms = number_field(info, "expected-downtime");
+  s.downtime_ms = number_field(info, "downtime");
+  s.total_time_ms = number_field(info, "total-time");
+  s.setup_time_ms = number_or_0(info, "setup-time");
+  const Json& ram = field(info, "ram");
+  if (!ram.is_object()) return s;
+  s.ram = true;
+  const double page = number_field(ram, "page-size").value_or(4096);
+  s.total = number_or_0(ram, "total");
+  s.sent = number_or_0(ram, "transferred");
+  s.remaining = number_or_0(ram, "remaining");
+  s.passes = number_or_0(ram, "dirty-sync-count");
+  s.dirty_rate = number_or_0(ram, "dirty-pages-rate") * page;
+  // A page that is zero, packed or sent as a difference is dealt with like any other: what is
+  // remaining falls by it, however few bytes it took on the link.
+  s.handled = page * (number_or_0(ram, "normal") + number_or_0(ram, "duplicate") +
+                      number_or_0(field(info, "xbzrle-cache"), "pages") +
+                      number_or_0(field(info, "compression"), "pages"));
+  return s;
+}
+
+bool migration_ended(const std::string& status) noexcept {
+  return status == "completed" || status == "failed" || status == "cancelled";
+}
+
+bool migration_moves(const std::string& status) noexcept {
+  constexpr std::array<std::string_view, 5> kMoving = {"active", "postcopy-active",
+                                                       "postcopy-recover", "device", "colo"};
+  return std::find(kMoving.begin(), kMoving.end(), status) != kMoving.end();
+}
+
+Estimate Estimator::add(const MigrationSample& sample) {
+  Estimate out;
+  const bool fewer = !window_.empty() && sample.sent < window_.back().sent;
+  if (!migration_moves(sample.status) || !sample.ram || fewer) {
+    // Not under way, or another migration than before.
+    window_.clear();
+    ends_.clear();
+    rate_.reset();
+    last_ = Outlook::unknown;
+  }
+  if (!sample.ram) return out;
+  set_rates(sample, out);
+  if (migration_moves(sample.status)) set_outlook(sample, out);
+  return out;
+}
+
+void Estimator::set_rates(const MigrationSample& sample, Estimate& out) {
+  if (sample.total_time_ms) {
+    out.mean_rate = slope(sample.sent, (*sample.total_time_ms - sample.setup_time_ms) / 1000);
+  }
+  if (!migration_moves(sample.status)) return;
+  const bool early = !window_.empty() && sample.time - window_.back().time < kShortestInterval;
+  if (!window_.empty() && !early) {
+    const MigrationSample& before = window_.back();
+    rate_ = slope(sample.sent - before.sent, sample.time - before.time);
+  }
+  out.rate = rate_;
+  if (early) return;
+  window_.push_back(sample);
+  if (window_.size() > kWindow) window_.pop_front();
+}
+
+void Estimator::set_outlook(const MigrationSample& sample, Estimate& out) {
+  if (window_.size() < kFewestSamples || sample.remaining <= 0) return;
+  const MigrationSample& first = window_.front();
+  const MigrationSample& last = window_.back();
+  const bool pages_counted = last.handled > first.handled;
+  const auto speed = slope(pages_counted ? last.handled - first.handled : last.sent - first.sent,
+                           last.time - first.time);
+  if (!speed || *speed <= 0) return;
+  const bool guest_here = sample.status == "active";  // in postcopy it dirties nothing here
+  // In the first pass nobody has counted yet what the guest dirties behind our back.
+  const bool dirty_known = sample.passes > 1 && sample.dirty_rate > 0;
+  const double dirty = guest_here && dirty_known ? sample.dirty_rate : 0;
+  if (dirty >= *speed) {
+    out.outlook = Outlook::never;
+  } else {
+    out.outlook = guest_here && !dirty_known ? Outlook::at_least : Outlook::about;
+    if (out.outlook != last_) ends_.clear();
+    ends_.push_back(sample.time + sample.remaining / (*speed - dirty));
+    if (ends_.size() > kPredictions) ends_.pop_front();
+    const double end =
+        std::accumulate(ends_.begin(), ends_.end(), 0.0) / static_cast<double>(ends_.size());
+    out.seconds = std::max(0.0, end - sample.time);
+  }
+  last_ = out.outlook;
+}
+
+std::string outlook_text(const Estimate& estimate) {
+  switch (estimate.outlook) {
+    case Outlook::about:
+      return "about " + human_seconds(estimate.seconds) + " left";
+    case Outlook::at_least:
+      return "at least " + human_seconds(estimate.seconds) + " left";
+    case Outlook::never:
+      return "does not converge at this rate: the guest dirties faster than the link moves";
+    case Outlook::unknown:
+      break;
+  }
+  return {};
+}
+
+}  // namespace tern::tool
