@@ -172,9 +172,11 @@ Result<Json> Builder::value(std::string_view type, const Entries& entries,
   if (entity != nullptr && entity->kind == SchemaKind::array) return array(*entity, entries, where);
   if (entity != nullptr && entity->kind == SchemaKind::alternate)
     return alternate(*entity, entries, where);
-  if (entity != nullptr && entity->kind == SchemaKind::object && !first.rest.empty()) {
-    for (const Entry& entry : entries) {
-      if (entry.rest.empty()) return bad(in_quotes(where) + " is given whole and in parts");
+  const auto in_part = [](const Entry& entry) { return !entry.rest.empty(); };
+  if (entity != nullptr && entity->kind == SchemaKind::object &&
+      std::any_of(entries.begin(), entries.end(), in_part)) {
+    if (!std::all_of(entries.begin(), entries.end(), in_part)) {
+      return bad(in_quotes(where) + " is given whole and in parts");
     }
     return object(type, entries, where, false);
   }

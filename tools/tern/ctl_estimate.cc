@@ -15,6 +15,11 @@ constexpr size_t kFewestSamples = 3;        // before anything is predicted
 constexpr size_t kPredictions = 4;          // that are averaged
 constexpr double kShortestInterval = 0.05;  // seconds; what comes sooner says nothing about rates
 
+constexpr double kShortestMean = 0.1;  // seconds of migration before a mean says something
+// A link that is hardly faster than the guest gains less than the rates are known to: a guest that
+// writes all of its working set in every pass is measured at the speed of the link, give or take.
+constexpr double kNoGain = 0.95;
+
 std::optional<double> slope(double rise, double seconds) {
   if (seconds <= 0 || rise < 0) return std::nullopt;
   return rise / seconds;
@@ -76,7 +81,9 @@ Estimate Estimator::add(const MigrationSample& sample) {
 
 void Estimator::set_rates(const MigrationSample& sample, Estimate& out) {
   if (sample.total_time_ms) {
-    out.mean_rate = slope(sample.sent, (*sample.total_time_ms - sample.setup_time_ms) / 1000);
+    const double seconds = (*sample.total_time_ms - sample.setup_time_ms) / 1000;
+    const bool early = migration_moves(sample.status) && seconds < kShortestMean;
+    if (!early) out.mean_rate = slope(sample.sent, seconds);
   }
   if (!migration_moves(sample.status)) return;
   const bool early = !window_.empty() && sample.time - window_.back().time < kShortestInterval;
@@ -91,6 +98,8 @@ void Estimator::set_rates(const MigrationSample& sample, Estimate& out) {
 }
 
 void Estimator::set_outlook(const MigrationSample& sample, Estimate& out) {
+  if (sample.passes != pass_ || window_.size() < 2) pass_begun_ = sample.time;
+  pass_ = sample.passes;
   if (window_.size() < kFewestSamples || sample.remaining <= 0) return;
   const MigrationSample& first = window_.front();
   const MigrationSample& last = window_.back();
@@ -102,12 +111,15 @@ void Estimator::set_outlook(const MigrationSample& sample, Estimate& out) {
   // In the first pass nobody has counted yet what the guest dirties behind our back.
   const bool dirty_known = sample.passes > 1 && sample.dirty_rate > 0;
   const double dirty = guest_here && dirty_known ? sample.dirty_rate : 0;
-  if (dirty >= *speed) {
+  // What the guest has dirtied since this pass began comes on top; `remaining` will only say so
+  // when the next one begins.
+  const double backlog = sample.remaining + dirty * (sample.time - pass_begun_);
+  if (dirty >= *speed * kNoGain) {
     out.outlook = Outlook::never;
   } else {
     out.outlook = guest_here && !dirty_known ? Outlook::at_least : Outlook::about;
     if (out.outlook != last_) ends_.clear();
-    ends_.push_back(sample.time + sample.remaining / (*speed - dirty));
+    ends_.push_back(sample.time + backlog / (*speed - dirty));
     if (ends_.size() > kPredictions) ends_.pop_front();
     const double end =
         std::accumulate(ends_.begin(), ends_.end(), 0.0) / static_cast<double>(ends_.size());
@@ -123,7 +135,7 @@ std::string outlook_text(const Estimate& estimate) {
     case Outlook::at_least:
       return "at least " + human_seconds(estimate.seconds) + " left";
     case Outlook::never:
-      return "does not converge at this rate: the guest dirties faster than the link moves";
+      return "does not converge at this rate: the guest dirties as fast as the link moves";
     case Outlook::unknown:
       break;
   }

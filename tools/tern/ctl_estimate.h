@@ -40,7 +40,7 @@ enum class Outlook {
   unknown,
   about,     // `seconds` is the estimate
   at_least,  // `seconds` is what is left if the guest dirtied nothing more
-  never,     // the guest dirties at least as fast as the link moves
+  never,     // the guest dirties as fast as the link moves, or nearly so
 };
 
 struct Estimate {
@@ -62,6 +62,8 @@ class Estimator {
   std::deque<MigrationSample> window_;  // the last few samples in which pages moved
   std::deque<double> ends_;             // the last few predictions: moments
   std::optional<double> rate_;
+  double pass_ = 0;        // the number of the present pass
+  double pass_begun_ = 0;  // when it was first seen
   Outlook last_ = Outlook::unknown;
 };
 

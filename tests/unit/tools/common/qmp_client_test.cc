@@ -91,6 +91,43 @@ TEST_F(QmpClientTest, a_server_that_does_not_greet_is_no_qmp_server) {
   EXPECT_EQ(made.error().code(), ErrorCode::peer_protocol);
 }
 
+TEST_F(QmpClientTest, what_is_wrong_with_the_socket_is_said) {
+  std::fclose(std::fopen(path_.c_str(), "w"));
+  const auto file = QmpClient::connect(path_, QmpConnectOptions{});
+  ASSERT_FALSE(file.has_value());
+  EXPECT_NE(file.error().message().find("not a socket"), std::string::npos);
+  std::remove(path_.c_str());
+}
+
+TEST_F(QmpClientTest, a_server_that_serves_somebody_else_is_not_waited_for_for_ever) {
+  Result<qmp::UnixListener> busy = qmp::UnixListener::bind(path_);
+  ASSERT_TRUE(busy.has_value());
+  QmpConnectOptions options;
+  options.greeting = kShort;
+  const auto made = QmpClient::connect(path_, options);
+  ASSERT_FALSE(made.has_value());
+  EXPECT_EQ(made.error().code(), ErrorCode::timed_out);
+  EXPECT_NE(made.error().message().find("another client"), std::string::npos);
+}
+
+TEST_F(QmpClientTest, a_line_that_is_nested_without_end_is_refused) {
+  Result<qmp::UnixListener> hostile = qmp::UnixListener::bind(path_);
+  ASSERT_TRUE(hostile.has_value());
+  Fd client;
+  std::thread peer([&] {
+    pollfd waiting{hostile->fd(), POLLIN, 0};
+    ::poll(&waiting, 1, -1);
+    client = std::move(hostile->accept()).value();
+    const std::string line =
+        "{\"QMP\":" + std::string(100000, '[') + std::string(100000, ']') + "}\n";
+    [[maybe_unused]] const auto n = ::send(client.get(), line.data(), line.size(), MSG_NOSIGNAL);
+  });
+  const Result<QmpClient> made = QmpClient::connect(path_, kLong);
+  peer.join();
+  ASSERT_FALSE(made.has_value());
+  EXPECT_EQ(made.error().code(), ErrorCode::peer_protocol);
+}
+
 TEST_F(QmpClientTest, returns_values_and_tells_errors_apart) {
   start();
   const auto client = connect();
