@@ -222,6 +222,7 @@ COVERED_ELSEWHERE = {
     "migration/qmp/result_types.cc": "tests/unit/migration/qmp/schema_test.cc",
     # Command lines: tested as their user runs them.
     "tools/common/demo.cc": "tests/interop/demo_test.py",
+    "tools/tern/ctl_command.cc": "tests/interop/ctl_test.py",
     "tools/tern/demo_command.cc": "tests/interop/demo_test.py",
     "tools/tern/main.cc": "tests/interop/demo_test.py",
     # Its output is compared with the committed pages (test reference-pages).

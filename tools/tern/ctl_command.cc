@@ -2,9 +2,11 @@
 //
 // tern ctl: hands its words to parse_ctl() and run_ctl(). They are not parsed by the application's
 // own parser, which would take a socket or argument that is called like a subcommand for one.
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
+#include "tools/common/json_fields.h"
 #include "tools/tern/ctl_session.h"
 #include "tools/tern/subcommands.h"
 
@@ -13,6 +15,12 @@ namespace {
 
 int run(const std::vector<std::string>& words) {
   const CtlParsed parsed = parse_ctl(words);
+  const bool json = std::find(words.begin(), words.end(), "--json") != words.end();
+  if (!parsed.run && json && parsed.status != CtlStatus::done) {
+    const std::string why = parsed.text.substr(0, parsed.text.find('\n'));
+    std::puts(json_line({{"error", {{"class", "Usage"}, {"desc", why}}}}).c_str());
+    return static_cast<int>(parsed.status);
+  }
   if (!parsed.run) {
     std::fputs(parsed.text.c_str(), parsed.status == CtlStatus::done ? stdout : stderr);
     return static_cast<int>(parsed.status);
