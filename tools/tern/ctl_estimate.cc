@@ -75,7 +75,9 @@ Estimate Estimator::add(const MigrationSample& sample) {
   }
   if (!sample.ram) return out;
   set_rates(sample, out);
-  if (migration_moves(sample.status)) set_outlook(sample, out);
+  // While the guest stands still (device) the link is no longer held back: nothing to go by.
+  const bool told = sample.status == "active" || sample.status.starts_with("postcopy-");
+  if (told && migration_moves(sample.status)) set_outlook(sample, out);
   return out;
 }
 

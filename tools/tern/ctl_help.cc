@@ -50,7 +50,10 @@ void collect_member(const Schema& schema, const SchemaMember& member, const std:
   if (also_plain) out.push_back(argument);
   if (inner.empty()) return;
   if (depth > 1) {
+    const size_t first = out.size();
     collect(schema, inner, name + ".", depth - 1, given, out);
+    // Parts of what may be left out may be left out with it.
+    for (size_t i = first; member.optional && i < out.size(); ++i) out[i].optional = true;
   } else if (!also_plain) {
     argument.name = name + ".";
     out.push_back(std::move(argument));

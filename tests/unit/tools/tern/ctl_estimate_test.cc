@@ -149,6 +149,18 @@ TEST(CtlEstimate, in_postcopy_the_guest_dirties_nothing_here) {
   EXPECT_NEAR(e.seconds, 8.5, 1.6);
 }
 
+TEST(CtlEstimate, while_the_guest_stands_still_nothing_is_predicted) {
+  Estimator estimator;
+  for (int t = 1; t <= 4; ++t) {
+    EXPECT_EQ(estimator.add(at(t, 100, 10, 500)).outlook == Outlook::unknown, t < 3);
+  }
+  MigrationSample stopped = at(5, 100, 10, 500);
+  stopped.status = "device";
+  const Estimate e = estimator.add(stopped);
+  EXPECT_EQ(e.outlook, Outlook::unknown);
+  EXPECT_TRUE(e.rate.has_value());
+}
+
 TEST(CtlEstimate, a_new_migration_begins_afresh) {
   Estimator estimator;
   for (int t = 1; t <= 4; ++t) {

@@ -65,6 +65,12 @@ TEST_F(CtlHelp, json_says_types_words_and_what_is_mandatory) {
   EXPECT_EQ(about["returns"], "nothing");
 }
 
+TEST_F(CtlHelp, the_parts_of_an_optional_object_are_optional) {
+  for (const HelpArgument& a : help_arguments(schema_, "9", {"driver=file"})) {
+    EXPECT_EQ(a.optional, a.name.starts_with("cache.")) << a.name;
+  }
+}
+
 TEST_F(CtlHelp, an_unknown_name_is_refused_with_the_nearest) {
   const auto text = help_about(catalog_, "migrat", {});
   ASSERT_FALSE(text.has_value());
