@@ -26,7 +26,7 @@ std::vector<HelpArgument> arguments_of(const Schema& schema, const SchemaEntity&
   if (capabilities.empty()) return help_arguments(schema, command.arguments, given);
   std::vector<HelpArgument> out;
   for (const std::string& name : schema.words(capabilities)) {
-    out.push_back({name + "=", "on|off", {"on", "off"}, true, {}});
+    out.push_back({name + "=", "on|off", {"on", "off"}, true, {}, false});
   }
   return out;
 }

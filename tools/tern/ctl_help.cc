@@ -45,8 +45,12 @@ void collect_member(const Schema& schema, const SchemaMember& member, const std:
   const std::string inner = nested_type(schema, member.type, name);
   const bool also_plain =
       inner.empty() || (entity != nullptr && entity->kind == SchemaKind::alternate);
-  HelpArgument argument{prefix + member.name + "=", schema.describe(member.type),
-                        schema.words(member.type), member.optional, member.features};
+  HelpArgument argument{prefix + member.name + "=",
+                        schema.describe(member.type),
+                        schema.words(member.type),
+                        member.optional,
+                        member.features,
+                        false};
   if (also_plain) out.push_back(argument);
   if (inner.empty()) return;
   if (depth > 1) {
@@ -62,15 +66,20 @@ void collect_member(const Schema& schema, const SchemaMember& member, const std:
 
 void collect(const Schema& schema, std::string_view type, const std::string& prefix, int depth,
              const std::vector<std::string>& given, std::vector<HelpArgument>& out) {
+  std::vector<std::string> open_tags;  // those without a value
   const auto tag_value = [&](const std::string& tag) -> std::string {
     const std::string key = prefix + tag + "=";
     for (const std::string& word : given) {
       if (word.starts_with(key)) return word.substr(key.size());
     }
+    open_tags.push_back(tag);
     return {};
   };
   for (const SchemaMember* member : members_of(schema, type, tag_value)) {
-    if (out.size() < kMaxArguments) collect_member(schema, *member, prefix, depth, given, out);
+    if (out.size() >= kMaxArguments) return;
+    collect_member(schema, *member, prefix, depth, given, out);
+    const auto open = std::find(open_tags.begin(), open_tags.end(), member->name);
+    if (open != open_tags.end()) out.back().opens_more = true;
   }
 }
 
@@ -157,12 +166,13 @@ bool listed(const Catalog& catalog, const std::string& name) {
 }
 
 // What hides behind the words of a union's tag, for which one more word of the command line asks.
-std::string union_hint(const Schema& schema, const SchemaEntity& entity, const std::string& name,
-                       const std::vector<std::string>& given) {
-  const SchemaEntity* arguments = schema.find(entity.arguments);
-  if (arguments == nullptr || arguments->tag.empty() || !given.empty()) return {};
-  return "  More depend on '" + arguments->tag + "': help " + name + " " + arguments->tag +
-         "=WORD lists them.\n";
+std::string union_hint(const std::vector<HelpArgument>& arguments, const std::string& name) {
+  for (const HelpArgument& a : arguments) {
+    if (!a.opens_more) continue;
+    const std::string tag = a.name.substr(0, a.name.size() - 1);
+    return "  More depend on '" + tag + "': help " + name + " … " + a.name + "WORD lists them.\n";
+  }
+  return {};
 }
 
 }  // namespace
@@ -217,7 +227,7 @@ Result<std::string> help_about(const Catalog& catalog, const std::string& name,
   } else if (arguments.empty()) {
     text += event ? "  carries no data\n" : "  takes no arguments\n";
   } else {
-    text += argument_lines(arguments) + union_hint(schema, *entity, name, given);
+    text += argument_lines(arguments) + union_hint(arguments, name);
   }
   if (!event) text += "  returns " + schema.describe(entity->returns) + "\n";
   if (entity->allow_oob) text += "  can be executed out of band (--oob)\n";

@@ -18,6 +18,7 @@ struct HelpArgument {
   std::vector<std::string> words;
   bool optional = false;
   std::vector<std::string> features;
+  bool opens_more = false;  // a tag: with a value for it among `given` there are more arguments
 };
 
 /// The arguments of an object type one by one, those of nested objects under dotted names. `given`

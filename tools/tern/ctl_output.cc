@@ -75,6 +75,7 @@ Unit unit_of(std::string_view path) noexcept {
   for (const NamedUnit& known : kUnits) {
     if (known.name == name) return known.unit;
   }
+  if (name.starts_with("x-") && name.ends_with("-timeout")) return Unit::milliseconds;
   return name.ends_with("-bytes") ? Unit::bytes : Unit::none;
 }
 

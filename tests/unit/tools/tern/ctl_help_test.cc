@@ -41,7 +41,7 @@ TEST_F(CtlHelp, capabilities_are_listed_by_name) {
 }
 
 TEST_F(CtlHelp, a_tag_opens_what_depends_on_it) {
-  EXPECT_NE(help_about(catalog_, "blockdev-add", {})->find("help blockdev-add driver=WORD"),
+  EXPECT_NE(help_about(catalog_, "blockdev-add", {})->find("help blockdev-add … driver=WORD"),
             std::string::npos);
   const std::string text = *help_about(catalog_, "blockdev-add", {"driver=file"});
   EXPECT_NE(text.find("filename="), std::string::npos) << text;
