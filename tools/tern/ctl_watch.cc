@@ -58,9 +58,9 @@ class Screen {
     std::fflush(out_);
   }
 
-  // The live line stays as it is; what follows comes under it.
+  // The live line gives way to what follows.
   void settle() {
-    if (!live_.empty()) std::fputc('\n', out_);
+    if (!live_.empty()) std::fputs("\r\033[K", out_);
     live_.clear();
   }
 
