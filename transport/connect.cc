@@ -199,23 +199,19 @@ class DirectConnector final : public SchemeConnector {
 
 class FdConnector final : public SchemeConnector {
  public:
-  FdConnector(FdAddress fd, const SocketOptions& options, Fd eventfd) noexcept
-      : SchemeConnector(Address(fd), std::move(eventfd)), fd_(std::move(fd)), options_(options) {}
+  /// `channel` is open from the beginning: who drops the connector closes it.
+  FdConnector(FdAddress fd, std::unique_ptr<Channel> channel, Fd eventfd) noexcept
+      : SchemeConnector(Address(std::move(fd)), std::move(eventfd)), channel_(std::move(channel)) {}
 
   Result<std::unique_ptr<Channel>> connect(Deadline) noexcept override {
     TERN_TRY(check_aborted());
-    // The number may be somebody else's by now.
-    if (used_) return Error(ErrorCode::failed_precondition, uri_ + " gives one connection only");
-    std::unique_ptr<Channel> channel =
-        TERN_TRY(open_fd_channel(fd_, Direction::outgoing, options_));
-    used_ = true;
-    return channel;
+    if (!channel_)
+      return Error(ErrorCode::failed_precondition, uri_ + " gives one connection only");
+    return std::move(channel_);
   }
 
  private:
-  const FdAddress fd_;
-  const SocketOptions options_;
-  bool used_ = false;
+  std::unique_ptr<Channel> channel_;
 };
 
 class ExecConnector final : public SchemeConnector {
@@ -237,6 +233,7 @@ class ExecConnector final : public SchemeConnector {
 
 struct Maker {
   const ConnectOptions& options;
+  std::unique_ptr<Channel> fd_channel;  // of fd:
   Fd eventfd;
 
   using Made = Result<std::unique_ptr<Connector>>;
@@ -260,7 +257,7 @@ struct Maker {
                                              socket_options(true), std::move(eventfd));
   }
   Made operator()(const FdAddress& fd) noexcept {
-    return std::make_unique<FdConnector>(fd, socket_options(true), std::move(eventfd));
+    return std::make_unique<FdConnector>(fd, std::move(fd_channel), std::move(eventfd));
   }
   Made operator()(const ExecAddress& exec) noexcept {
     ExecOptions exec_options;
@@ -274,7 +271,13 @@ struct Maker {
 Result<std::unique_ptr<Connector>> make_connector(const Address& address,
                                                   const ConnectOptions& options) noexcept {
   TERN_TRY(validate(address));
-  Maker maker{options, TERN_TRY(make_eventfd())};
+  // First, so that a descriptor is taken whatever fails after it.
+  std::unique_ptr<Channel> fd_channel;
+  if (const auto* fd = std::get_if<FdAddress>(&address)) {
+    fd_channel =
+        TERN_TRY(open_fd_channel(*fd, Direction::outgoing, {options.stall_timeout_ms, true}));
+  }
+  Maker maker{options, std::move(fd_channel), TERN_TRY(make_eventfd())};
   return std::visit(maker, address);
 }
 

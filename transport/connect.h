@@ -18,10 +18,10 @@ struct ConnectOptions {
 
 /// Checks the address; opens nothing yet. connect() may be called again for further channels,
 /// except for fd:. abort() is for ever, and takes effect after a name resolution under way
-/// (getaddrinfo cannot be interrupted). fd: takes the descriptor on connect(); until then it is the
-/// caller's. Errors: invalid_argument. Of connect(): channel ("Failed to connect to 'HOST:PORT':
-/// why"), timed_out (names the deadline), cancelled, unsupported (no such address family here),
-/// resource_exhausted.
+/// (getaddrinfo cannot be interrupted). fd: takes the descriptor at once, in any case. Errors:
+/// invalid_argument (also: the descriptor is no good). Of connect(): channel ("Failed to connect to
+/// 'HOST:PORT': why"), timed_out (names the deadline), cancelled, unsupported (no such address
+/// family here), resource_exhausted.
 Result<std::unique_ptr<Connector>> make_connector(const Address& address,
                                                   const ConnectOptions& options) noexcept;
 

@@ -59,7 +59,8 @@ Result<std::unique_ptr<Channel>> open_fd_channel(const FdAddress& address, Direc
     return Error(ErrorCode::invalid_argument,
                  "File descriptor named " + quoted(address.str) + " has not been found");
   }
-  const int fd = static_cast<int>(*number);
+  Fd owned(static_cast<int>(*number));
+  const int fd = owned.get();
   const bool is_socket = S_ISSOCK(info.st_mode);
   TERN_TRY(is_socket ? check_socket(address, fd) : check_access(address, fd, direction));
   // A child of the embedder that inherited it would keep the connection open after us.
@@ -67,10 +68,11 @@ Result<std::unique_ptr<Channel>> open_fd_channel(const FdAddress& address, Direc
   if (flags >= 0) (void)::fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
   std::string description = "fd:" + address.str;
   if (is_socket) {
-    return TERN_TRY(SocketChannel::create(Fd(fd), std::move(description), options));
+    return TERN_TRY(SocketChannel::create(std::move(owned), std::move(description), options));
   }
-  Fd in = direction == Direction::incoming ? Fd(fd) : Fd();
-  Fd out = direction == Direction::outgoing ? Fd(fd) : Fd();
+  Fd in;
+  Fd out;
+  (direction == Direction::incoming ? in : out) = std::move(owned);
   return TERN_TRY(PipeChannel::create(std::move(in), std::move(out), std::move(description),
                                       options.stall_timeout_ms));
 }

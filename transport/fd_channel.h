@@ -13,9 +13,9 @@
 
 namespace tern::transport {
 
-/// Checks what the descriptor is before it takes it; on an error it stays open and the caller's.
-/// Errors: invalid_argument (not a number, not open, wrong direction, not a connected stream
-/// socket).
+/// Takes the descriptor, whatever comes of it: on an error it is closed, so that its other end
+/// learns of it and nobody has to know how far it came. Errors: invalid_argument (not a number, not
+/// open, wrong direction, not a connected stream socket).
 Result<std::unique_ptr<Channel>> open_fd_channel(const FdAddress& address, Direction direction,
                                                  const SocketOptions& options) noexcept;
 

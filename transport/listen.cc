@@ -233,6 +233,7 @@ using Made = Result<std::unique_ptr<BoundListener>>;
 
 struct Maker {
   const ListenOptions& options;
+  std::unique_ptr<Channel> fd_channel;  // of fd:
   Fd eventfd;
 
   Made many(std::vector<Fd> sockets, std::vector<Address> bound, SocketFile file,
@@ -273,10 +274,8 @@ struct Maker {
     return many(std::move(sockets), std::move(bound), {}, true);
   }
 
-  Made operator()(const FdAddress& fd) noexcept {
-    std::unique_ptr<Channel> channel =
-        TERN_TRY(open_fd_channel(fd, Direction::incoming, {options.stall_timeout_ms, true}));
-    return std::make_unique<SingleListener>(std::move(channel), std::move(eventfd));
+  Made operator()(const FdAddress& /*fd*/) noexcept {
+    return std::make_unique<SingleListener>(std::move(fd_channel), std::move(eventfd));
   }
 
   Made operator()(const ExecAddress& exec) noexcept {
@@ -295,7 +294,13 @@ struct Maker {
 Result<std::unique_ptr<BoundListener>> make_listener(const Address& address,
                                                      const ListenOptions& options) noexcept {
   TERN_TRY(validate(address));
-  Maker maker{options, TERN_TRY(make_eventfd())};
+  // First, so that a descriptor is taken whatever fails after it.
+  std::unique_ptr<Channel> fd_channel;
+  if (const auto* fd = std::get_if<FdAddress>(&address)) {
+    fd_channel =
+        TERN_TRY(open_fd_channel(*fd, Direction::incoming, {options.stall_timeout_ms, true}));
+  }
+  Maker maker{options, std::move(fd_channel), TERN_TRY(make_eventfd())};
   return std::visit(maker, address);
 }
 

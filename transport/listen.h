@@ -24,7 +24,7 @@ class BoundListener : public Listener {
   virtual std::vector<Address> bound() const noexcept = 0;
 };
 
-/// Listens (exec: starts the command, fd: takes the descriptor) before it returns.
+/// Listens (exec: starts the command, fd: takes the descriptor, in any case) before it returns.
 /// tcp: without a host listens on all addresses, each family on a socket and, with port 0, a port
 /// of its own; with to=N at the first port of the range that is free on all of them. unix: replaces
 /// a socket that a dead process left, never another kind of file, and removes its own when it ends.

@@ -29,8 +29,9 @@ class TERN_API MigrationDestination {
   /// Stops listening or loading and joins all threads.
   virtual ~MigrationDestination() = default;
 
-  /// Binds and waits for one migration. Errors: invalid_argument, channel (cannot bind),
-  /// failed_precondition (listening already).
+  /// Binds and waits for one migration. The descriptor of an fd: address is tern's from the call
+  /// on, whatever comes of it. Errors: invalid_argument, channel (cannot bind), failed_precondition
+  /// (listening already), resource_exhausted.
   virtual Result<void> listen(const Address& address) noexcept = 0;
 
   /// The addresses really bound (port 0 resolved), newest first; empty for fd and exec and when it
@@ -40,6 +41,10 @@ class TERN_API MigrationDestination {
   /// Whether the guest starts by itself when it ran on the source (QEMU's -S and cont/stop in
   /// inmigrate). Default true.
   virtual void set_autostart(bool on) noexcept = 0;
+
+  /// Takes the announce_* settings from `settings`, the rest is ignored: they are read when the
+  /// guest starts here.
+  virtual void update(const Settings& settings) noexcept = 0;
 
   /// With switchover_ack: delays the acknowledgement until release_switchover was called as often.
   /// Call it before listen.

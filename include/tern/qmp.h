@@ -25,7 +25,8 @@ class TERN_API QmpVm {
   virtual std::string name() const noexcept = 0;  ///< "" if none
   /// The guest runs under KVM: query-kvm.
   virtual bool kvm() const noexcept { return false; }
-  /// The reply to `quit` is on its way; end the process soon.
+  /// The reply to `quit` is on its way; end the process soon. Called while the command runs: note
+  /// it, and wait for nothing of the control plane here.
   virtual void quit() noexcept = 0;
   /// The incoming migration failed and exit-on-error is in force. The message has been logged.
   /// Called on a migration thread: note it and end the process soon from another one; of the
@@ -83,6 +84,7 @@ class TERN_API ControlPlane {
   /// Errors: invalid_argument (no vcpus, settings that are out of range or do not go together).
   static Result<std::unique_ptr<ControlPlane>> create(const Machine& machine, QmpVm& vm,
                                                       const QmpOptions& options) noexcept;
+  /// Ends what still runs and waits for all serve_unix calls to return.
   virtual ~ControlPlane() = default;
 
   /// Starts the guest, or listens, as the options say. Errors: those of listen.
@@ -106,7 +108,8 @@ class TERN_API ControlPlane {
 
   /// From now on `migrate` is refused with `reason` (1..1000 bytes), which query-migrate lists in
   /// blocked-reasons: for a device that cannot migrate, or an operation that must not be disturbed.
-  /// Errors: invalid_argument (no reason), failed_precondition (a migration runs: too late).
+  /// May wait while a `migrate` begins. Errors: invalid_argument (no reason), failed_precondition
+  /// (a migration runs or winds down: too late, or, in UnplugDevice::plug_back, too early).
   virtual Result<BlockerId> add_migration_blocker(std::string reason) noexcept = 0;
   /// Unknown ones are ignored.
   virtual void remove_migration_blocker(BlockerId blocker) noexcept = 0;

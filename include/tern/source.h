@@ -32,8 +32,9 @@ class TERN_API MigrationSource {
   virtual ~MigrationSource() = default;
 
   /// Begins. Returns when the threads run; whether the connection stands is told by stats and
-  /// events. Errors: invalid_argument (address that can never work), failed_precondition (started
-  /// already), channel (fd: and exec: fail at once).
+  /// events. The descriptor of an fd: address is tern's from the call on, whatever comes of it.
+  /// Errors: invalid_argument (address that can never work, an fd: that is no good),
+  /// failed_precondition (started already), resource_exhausted (no thread can be started).
   virtual Result<void> start(const Address& address) noexcept = 0;
 
   /// Goes on from pre-switchover. Errors: failed_precondition if the status is not `paused_at`.

@@ -4,25 +4,46 @@
 #include <algorithm>
 #include <chrono>
 
+#include "migration/source/start_thread.h"
+
 namespace tern {
 
-Milliseconds announce_delay(const AnnounceParameters& p, uint64_t round) noexcept {
-  // The ranges of the parameters keep this far from overflow (100000 + 1000 * 10000).
-  return Milliseconds(static_cast<int64_t>(std::min(p.initial + round * p.step, p.max)));
+AnnounceParameters announce_parameters(const Settings& settings) noexcept {
+  return {settings.announce_initial, settings.announce_max, settings.announce_rounds,
+          settings.announce_step};
 }
 
-void Announcer::start(const AnnounceParameters& parameters,
-                      std::vector<std::string> interfaces) noexcept {
+Milliseconds announce_delay(const AnnounceParameters& p, uint64_t round) noexcept {
+  // announce-self takes any number: what overflows is longer than anybody waits.
+  constexpr uint64_t kDayMs = 86400000;
+  uint64_t delay = 0;
+  if (__builtin_mul_overflow(round, p.step, &delay) ||
+      __builtin_add_overflow(delay, p.initial, &delay)) {
+    delay = kDayMs;
+  }
+  return Milliseconds(static_cast<int64_t>(std::min({delay, p.max, kDayMs})));
+}
+
+Result<void> Announcer::start(const AnnounceParameters& parameters,
+                              std::vector<std::string> interfaces) noexcept {
   stop();
-  if (parameters.rounds == 0) return;
+  if (parameters.rounds == 0) return {};
   {
     const MutexLock lock(mutex_);
     stopping_ = false;
   }
-  thread_ = std::thread([this, parameters, names = std::move(interfaces)] {
+  idle_.store(false);
+  auto thread = start_thread([this, parameters, names = std::move(interfaces)] {
     const auto listed = threads_.enter(thread_prefix_, "mig/announce");
     run(parameters, names);
+    idle_.store(true);
   });
+  if (!thread) {
+    idle_.store(true);
+    return std::move(thread).error();
+  }
+  thread_ = std::move(*thread);
+  return {};
 }
 
 void Announcer::stop() noexcept {

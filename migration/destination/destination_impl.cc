@@ -2,6 +2,7 @@
 #include "migration/destination/destination_impl.h"
 
 #include "migration/params/validate.h"
+#include "migration/source/start_thread.h"
 #include "transport/listen.h"
 
 namespace tern {
@@ -35,7 +36,8 @@ DestinationImpl::DestinationImpl(const Machine& machine, const Settings& setting
       log_(machine.log != nullptr ? *machine.log : null_log()),
       session_(Side::destination, machine.events,
                settings.peer_version.value_or(PeerVersion::tern)),
-      progress_(clock_) {}
+      progress_(clock_),
+      announce_(announce_parameters(settings)) {}
 
 DestinationImpl::~DestinationImpl() {
   {
@@ -69,8 +71,16 @@ Result<void> DestinationImpl::listen_with(std::unique_ptr<Listener> listener,
     bound_ = std::move(bound);
   }
   TERN_TRY(session_.post(Trigger::start));
-  thread_ = std::thread([this] { thread_main(); });
-  return {};
+  auto thread = start_thread([this] { thread_main(); });
+  if (thread) {
+    thread_ = std::move(*thread);
+    return {};
+  }
+  session_.post(Trigger::listen_failed).ignore("setup takes it");
+  const MutexLock lock(mutex_);
+  listener_.reset();
+  bound_.clear();
+  return std::move(thread).error();
 }
 
 std::vector<Address> DestinationImpl::listening() const noexcept {
@@ -186,9 +196,18 @@ void DestinationImpl::announce() noexcept {
   // A `stop` may have come while it loaded; a guest that stands still is not told to be here.
   if (machine_.announcer == nullptr || machine_.vcpus->run_state() != RunState::running) return;
   announcer_ = std::make_unique<Announcer>(*machine_.announcer, settings_.thread_prefix, threads_);
-  announcer_->start({settings_.announce_initial, settings_.announce_max, settings_.announce_rounds,
-                     settings_.announce_step},
-                    {});
+  AnnounceParameters parameters;
+  {
+    const MutexLock lock(mutex_);
+    parameters = announce_;
+  }
+  const auto begun = announcer_->start(parameters, {});
+  if (!begun) log_.log(LogLevel::warning, "announcement: " + begun.error().message());
+}
+
+void DestinationImpl::update(const Settings& settings) noexcept {
+  const MutexLock lock(mutex_);
+  announce_ = announce_parameters(settings);
 }
 
 void DestinationImpl::yank() noexcept {

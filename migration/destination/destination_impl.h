@@ -28,6 +28,7 @@ class DestinationImpl final : public MigrationDestination {
   Result<void> listen_with(std::unique_ptr<Listener> listener, std::vector<Address> bound) noexcept;
   std::vector<Address> listening() const noexcept override;
   void set_autostart(bool on) noexcept override { autostart_.store(on); }
+  void update(const Settings& settings) noexcept override TERN_EXCLUDES(mutex_);
   void hold_switchover() noexcept override;
   void release_switchover() noexcept override;
   void yank() noexcept override TERN_EXCLUDES(mutex_);
@@ -66,6 +67,7 @@ class DestinationImpl final : public MigrationDestination {
   bool taking_over_ TERN_GUARDED_BY(mutex_) = false;
   int switchover_holds_ TERN_GUARDED_BY(mutex_) = 0;
   bool ack_due_ TERN_GUARDED_BY(mutex_) = false;
+  AnnounceParameters announce_ TERN_GUARDED_BY(mutex_);
   std::unique_ptr<ReturnSender> answers_;
   std::unique_ptr<StreamLoader> loader_;
 

@@ -67,18 +67,8 @@ inline constexpr uint64_t kAnyU64 = std::numeric_limits<uint64_t>::max();
 inline constexpr uint64_t kDayMs = 86400000;
 inline constexpr uint64_t kMiB = 1ull << 20;
 
+/// In the order in which QEMU checks them: of several faults the first is told.
 inline constexpr auto kParameters = std::to_array<ParameterRow>({
-    {"announce-initial", &Settings::announce_initial, SettingType::size, "ms", 0, 100000, 50, 50,
-     false, ActsOn::destination, "0.2", false, false,
-     "Delay before the second announcement of the guest's new place to the network; the first is "
-     "sent at once when the guest runs."},
-    {"announce-max", &Settings::announce_max, SettingType::size, "ms", 0, 100000, 550, 550, false,
-     ActsOn::destination, "0.2", false, false, "Longest delay between two announcements."},
-    {"announce-rounds", &Settings::announce_rounds, SettingType::size, "", 0, 1000, 5, 5, false,
-     ActsOn::destination, "0.2", false, false, "How many announcements each network device sends."},
-    {"announce-step", &Settings::announce_step, SettingType::size, "ms", 1, 10000, 100, 100, false,
-     ActsOn::destination, "0.2", false, false,
-     "By how much the delay grows with each announcement."},
     {"max-bandwidth", &Settings::max_bandwidth, SettingType::size, "bytes/s", 0, kAnyU64, 0,
      128 * kMiB, true, ActsOn::source, "0.1", false, false,
      "Ceiling for page data, all channels together; 0 means no limit."},
@@ -89,6 +79,17 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
     {"downtime-limit", &Settings::downtime_limit, SettingType::uint64, "ms", 0, 2000000, 300, 300,
      true, ActsOn::source, "0.1", false, false,
      "How long the guest may stand still at switchover."},
+    {"announce-initial", &Settings::announce_initial, SettingType::size, "ms", 0, 100000, 50, 50,
+     true, ActsOn::destination, "0.2", false, false,
+     "Delay before the second announcement of the guest's new place to the network; the first is "
+     "sent at once when the guest runs."},
+    {"announce-max", &Settings::announce_max, SettingType::size, "ms", 0, 100000, 550, 550, true,
+     ActsOn::destination, "0.2", false, false, "Longest delay between two announcements."},
+    {"announce-rounds", &Settings::announce_rounds, SettingType::size, "", 0, 1000, 5, 5, true,
+     ActsOn::destination, "0.2", false, false, "How many announcements each network device sends."},
+    {"announce-step", &Settings::announce_step, SettingType::size, "ms", 1, 10000, 100, 100, true,
+     ActsOn::destination, "0.2", false, false,
+     "By how much the delay grows with each announcement."},
     {"x-peer-version",
      &Settings::peer_version,
      SettingType::enumeration,

@@ -24,8 +24,8 @@ class Announcements {
   /// `vmm` may be nullptr: nobody to tell, as in a machine without a network device.
   explicit Announcements(SelfAnnouncer* vmm) noexcept : vmm_(vmm) {}
 
-  /// Begins a series; one with the same id ends. Errors: invalid_argument (out of the ranges of the
-  /// announce parameters), resource_exhausted.
+  /// Begins a series; one with the same id ends. Any numbers, as in QEMU. Errors:
+  /// resource_exhausted (more series at once than kMax).
   Result<void> start(const std::string& id, const AnnounceParameters& parameters,
                      std::vector<std::string> interfaces) noexcept;
 

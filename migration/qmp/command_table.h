@@ -26,7 +26,6 @@ namespace tern::qmp {
 struct Session {
   bool negotiated = false;
   bool oob = false;
-  ReceivedFds fds;
 };
 
 /// What commands act on.
@@ -38,6 +37,7 @@ struct Plane {
   FdTable& fds;
   Migrations& migrations;
   Announcements& announcements;
+  LogSink& log;
   QmpVersion version;
   /// Commands run on a dispatcher of the VMM's, so that others can overtake them.
   bool offers_oob;
@@ -51,6 +51,7 @@ struct Call {
   Session& session;
   const CommandRow& row;
   const Json& arguments;  // an object that passed the row's type
+  Fd& fd;                 // that came with the request; empty if none
   /// Set by a handler: call QmpVm::quit when the reply is on its way.
   bool quit = false;
 };

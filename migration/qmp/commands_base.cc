@@ -104,9 +104,10 @@ Outcome cont(Call& call) {
   TERN_TRY(call.plane.run_states.cont());
   // A guest that came here stopped is announced when it first runs.
   if (call.plane.migrations.take_announcement_due()) {
-    const Settings& s = call.plane.migrations.settings();
-    TERN_TRY(call.plane.announcements.start(
-        "", {s.announce_initial, s.announce_max, s.announce_rounds, s.announce_step}, {}));
+    const auto begun = call.plane.announcements.start(
+        "", announce_parameters(call.plane.migrations.settings()), {});
+    // The guest runs: that nobody is told where is no failure of cont.
+    if (!begun) call.plane.log.log(LogLevel::warning, "announcement: " + begun.error().message());
   }
   return no_result();
 }
@@ -128,10 +129,8 @@ Outcome pmemsave(Call& call) {
 }
 
 Outcome getfd(Call& call) {
-  // Taken off the connection even if the name is bad: it must not be given to the next getfd.
-  Fd fd = call.session.fds.take();
-  if (!fd) return generic_error("No file descriptor supplied via SCM_RIGHTS");
-  TERN_TRY(call.plane.fds.put(text_argument(call, "fdname"), std::move(fd)));
+  if (!call.fd) return generic_error("No file descriptor supplied via SCM_RIGHTS");
+  TERN_TRY(call.plane.fds.put(text_argument(call, "fdname"), std::move(call.fd)));
   return no_result();
 }
 

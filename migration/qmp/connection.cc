@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/qmp/connection.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -16,21 +15,22 @@ constexpr size_t kReadBytes = 64u << 10;
 constexpr size_t kMaxFdsPerMessage =
     253;  // SCM_MAX_FD: a smaller buffer would make the kernel truncate
 
-// Takes every descriptor out of the message, so that none is left open by a client that sends too
-// many.
-bool collect_fds(const msghdr& message, ReceivedFds& into) noexcept {
-  bool all = (message.msg_flags & MSG_CTRUNC) == 0;
+// Takes every descriptor out of the message, so that none is left open, and keeps the first: QEMU
+// does. `into` keeps what it had if none came.
+void collect_fds(const msghdr& message, Fd& into) noexcept {
+  bool first = true;
   for (const cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr;
        c = CMSG_NXTHDR(const_cast<msghdr*>(&message), const_cast<cmsghdr*>(c))) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-      all = into.add(Fd(fd)) && all;
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(c) + i * sizeof number, sizeof number);
+      Fd fd(number);
+      if (first) into = std::move(fd);
+      first = false;
     }
   }
-  return all;
 }
 
 }  // namespace
@@ -59,11 +59,11 @@ Connection::~Connection() {
   outbox_.close();
 }
 
-short Connection::wanted_events() noexcept {
+pollfd Connection::poll_entry() noexcept {
   short events = 0;
   if (outbox_.pending_bytes() > 0) events |= POLLOUT;
   if (!end_of_input_ && input_.empty()) events |= POLLIN;
-  return events;
+  return {events != 0 ? fd_ : -1, events, 0};
 }
 
 bool Connection::over() noexcept {
@@ -96,9 +96,7 @@ void Connection::read_some() noexcept {
     if (const auto last = scanner_.finish()) take(*last);
     return;
   }
-  if (!collect_fds(message, session_.fds)) {
-    log_.log(LogLevel::warning, "a QMP client sent more file descriptors than are kept; closed");
-  }
+  collect_fds(message, arrived_);
   bytes.resize(static_cast<size_t>(n));
   input_ = std::move(bytes);
 }
@@ -125,6 +123,7 @@ void Connection::take(const JsonScanner::Item& item) noexcept {
   if (lane_->idle()) oob_ = session_.oob;
   Request request =
       item.is_text ? Dispatcher::read(item.value, oob_) : Dispatcher::broken(item.value);
+  request.fd = std::move(arrived_);
   if (!request.oob) return lane_->submit(std::move(request));
   // Overtakes: its reply may come before those of commands that were sent earlier.
   outbox_.push_reply(dispatcher_.execute(request, session_).line);

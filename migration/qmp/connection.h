@@ -5,6 +5,8 @@
 // its outbox are used by other threads, too.
 #pragma once
 
+#include <poll.h>
+
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,9 +30,9 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  int fd() const noexcept { return fd_; }
-  /// What poll() should wait for.
-  short wanted_events() noexcept;
+  /// What poll() should wait for. With nothing wanted the descriptor is left out: poll() would tell
+  /// a hangup again and again; whoever ends the wait wakes the loop.
+  pollfd poll_entry() noexcept;
   /// Does what `revents` says is possible, never blocking on the client.
   void work(short revents) noexcept;
   /// Nothing more will come of this client.
@@ -55,6 +57,7 @@ class Connection {
   std::shared_ptr<CommandLane> lane_;
   JsonScanner scanner_;
   std::string input_;  // read but not yet given to the scanner
+  Fd arrived_;         // goes to the next request whose text is complete
   bool end_of_input_ = false;
   bool oob_ = false;         // what the session said when no command ran
   bool subscribed_ = false;  // touched by deliver() only, which never runs twice at once

@@ -52,11 +52,15 @@ ControlPlaneImpl::ControlPlaneImpl(const Machine& machine, QmpVm& vm, const QmpO
       migrations_({machine_, vm, hub_, run_states_, fds_, blockers_, log_, std::move(factory),
                    options.settings.value_or(params::qmp_defaults()), options.events,
                    options.exit_on_error}),
-      dispatcher_({machine_, vm, hub_, run_states_, fds_, migrations_, announcements_,
+      dispatcher_({machine_, vm, hub_, run_states_, fds_, migrations_, announcements_, log_,
                    options.version.value_or(kOwnVersion), options.dispatcher != nullptr},
                   log_) {}
 
-ControlPlaneImpl::~ControlPlaneImpl() { stop(); }
+ControlPlaneImpl::~ControlPlaneImpl() {
+  stop();
+  const MutexLock lock(serving_mutex_);
+  while (serving_ > 0) served_.wait(serving_mutex_);
+}
 
 Result<void> ControlPlaneImpl::begin() noexcept {
   return dispatcher_.exclusively([this]() -> Result<void> {
@@ -71,13 +75,22 @@ Result<void> ControlPlaneImpl::begin() noexcept {
 }
 
 Result<void> ControlPlaneImpl::serve_unix(const std::string& path) noexcept {
-  return serve(path, {dispatcher_, options_.dispatcher, hub_, vm_, log_, stop_fd_.get()});
+  {
+    const MutexLock lock(serving_mutex_);
+    ++serving_;
+  }
+  auto ended = serve(path, {dispatcher_, options_.dispatcher, hub_, vm_, log_, stop_fd_.get()});
+  const MutexLock lock(serving_mutex_);
+  --serving_;
+  served_.notify_all();
+  return ended;
 }
 
 std::string ControlPlaneImpl::execute(std::string_view request) noexcept {
   Session session;
   session.negotiated = true;
-  Reply reply = dispatcher_.execute(Dispatcher::read(request, false), session);
+  Request read = Dispatcher::read(request, false);
+  Reply reply = dispatcher_.execute(read, session);
   reply.line.resize(reply.line.size() - 2);  // the CR LF of a connection
   if (reply.quit) vm_.quit();
   return std::move(reply.line);

@@ -40,6 +40,10 @@ class ControlPlaneImpl final : public ControlPlane {
                    EngineFactory factory, Fd stop_fd) noexcept;
   static Machine with_vcpus(Machine machine, VcpuControl& vcpus) noexcept;
 
+  Mutex serving_mutex_;
+  CondVar served_;
+  int serving_ TERN_GUARDED_BY(serving_mutex_) = 0;  // calls of serve_unix
+
   // In the order of destruction backwards: migrations end while everything they tell to still
   // stands.
   QmpVm& vm_;

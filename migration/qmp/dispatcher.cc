@@ -87,7 +87,7 @@ Request Dispatcher::read(std::string_view text, bool oob_enabled) noexcept {
   return request;
 }
 
-Reply Dispatcher::execute(const Request& request, Session& session) noexcept {
+Reply Dispatcher::execute(Request& request, Session& session) noexcept {
   Reply reply;
   const Outcome outcome = outcome_of(request, session, reply.quit);
   Json answer = outcome.ok() ? Json{{"return", outcome.value()}} : error_json(outcome.error());
@@ -96,7 +96,7 @@ Reply Dispatcher::execute(const Request& request, Session& session) noexcept {
   return reply;
 }
 
-Outcome Dispatcher::outcome_of(const Request& request, Session& session, bool& quit) noexcept {
+Outcome Dispatcher::outcome_of(Request& request, Session& session, bool& quit) noexcept {
   if (const auto* fault = std::get_if<QmpError>(&request.input)) return *fault;
   // Read once more: the views point into the request, which may have moved since.
   const auto read = read_members(*std::get_if<Json>(&request.input), request.oob);
@@ -117,7 +117,7 @@ Outcome Dispatcher::outcome_of(const Request& request, Session& session, bool& q
   static const Json kNoMembers = Json::object();  // never changes
   const Json& arguments = wanted.arguments != nullptr ? *wanted.arguments : kNoMembers;
   TERN_TRY(check_arguments(arguments, *row->arguments));
-  Call call{plane_, session, *row, arguments};
+  Call call{plane_, session, *row, arguments, request.fd};
   const Outcome outcome =
       wanted.oob ? call_handler(call) : exclusively([&] { return call_handler(call); });
   quit = call.quit;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <variant>
 
+#include "base/fd.h"
 #include "base/mutex.h"
 #include "migration/qmp/command_table.h"
 #include "tern/log.h"
@@ -26,6 +27,8 @@ struct Request {
   std::variant<Json, QmpError> input = Json();  // an object
   std::optional<Json> id;
   bool oob = false;
+  /// A descriptor that came with it. What its command does not take is closed with it.
+  Fd fd;
 };
 
 /// Thread rules: any thread. Ordinary commands run one at a time, under command_mutex_, which is
@@ -40,7 +43,7 @@ class Dispatcher {
   static Request read(std::string_view text, bool oob_enabled) noexcept;
   static Request broken(std::string desc) noexcept;
 
-  Reply execute(const Request& request, Session& session) noexcept TERN_EXCLUDES(command_mutex_);
+  Reply execute(Request& request, Session& session) noexcept TERN_EXCLUDES(command_mutex_);
 
   /// What a client is told when it connects.
   std::string greeting_line() const noexcept;
@@ -53,7 +56,7 @@ class Dispatcher {
   }
 
  private:
-  Outcome outcome_of(const Request& request, Session& session, bool& quit) noexcept;
+  Outcome outcome_of(Request& request, Session& session, bool& quit) noexcept;
   Outcome call_handler(Call& call) noexcept;
 
   Plane plane_;

@@ -5,26 +5,11 @@
 
 namespace tern::qmp {
 
-bool ReceivedFds::add(Fd fd) noexcept {
-  const MutexLock lock(mutex_);
-  if (fds_.size() >= kMax) return false;
-  fds_.push_back(std::move(fd));
-  return true;
-}
-
-Fd ReceivedFds::take() noexcept {
-  const MutexLock lock(mutex_);
-  if (fds_.empty()) return {};
-  Fd fd = std::move(fds_.front());
-  fds_.pop_front();
-  return fd;
-}
-
 Result<void> FdTable::put(const std::string& name, Fd fd) noexcept {
   // fd:3 means descriptor 3, so a name cannot look like a number.
-  if (name.empty() || name.size() > kMaxNameBytes || (name[0] >= '0' && name[0] <= '9')) {
+  if (name.size() > kMaxNameBytes || (!name.empty() && name[0] >= '0' && name[0] <= '9')) {
     return Error(ErrorCode::invalid_argument,
-                 "Parameter 'fdname' expects a name of 1..255 bytes not starting with a digit");
+                 "Parameter 'fdname' expects a name of at most 255 bytes not starting with a digit");
   }
   if (fds_.size() >= kMax && fds_.count(name) == 0) {
     return Error(ErrorCode::resource_exhausted,
@@ -37,7 +22,8 @@ Result<void> FdTable::put(const std::string& name, Fd fd) noexcept {
 Result<Fd> FdTable::take(const std::string& name) noexcept {
   const auto found = fds_.find(name);
   if (found == fds_.end()) {
-    return Error(ErrorCode::invalid_argument, "File descriptor named '" + name + "' not found");
+    return Error(ErrorCode::invalid_argument,
+                 "File descriptor named '" + name.substr(0, kMaxNameBytes) + "' not found");
   }
   Fd fd = std::move(found->second);
   fds_.erase(found);

@@ -123,32 +123,24 @@ Error Migrations::failed_at_once(Error error) noexcept {
   return error;
 }
 
-Result<void> Migrations::resolve_fd(Address& address, Fd& taken) noexcept {
+Result<void> Migrations::resolve_fd(Address& address, Fd& taken, bool numbers) noexcept {
   auto* named = std::get_if<FdAddress>(&address);
-  if (named == nullptr || (!named->str.empty() && named->str[0] >= '0' && named->str[0] <= '9')) {
-    return {};
-  }
+  if (named == nullptr) return {};
+  // A destination may be given a descriptor that the process was started with. A source may not:
+  // any number, that of the guest's memory even, would be written to.
+  const bool number = !named->str.empty() && named->str[0] >= '0' && named->str[0] <= '9';
+  if (numbers && number) return {};
   taken = TERN_TRY(parts_.fds.take(named->str));
   named->str = std::to_string(taken.get());
   return {};
 }
-
-namespace {
-
-// The engine takes a descriptor as soon as it found it usable; only lack of resources fails it
-// after that.
-void settle_ownership(const Result<void>& result, Fd& taken) noexcept {
-  if (result || result.error().code() == ErrorCode::resource_exhausted) (void)taken.release();
-}
-
-}  // namespace
 
 Result<void> Migrations::start(Address address) noexcept {
   TERN_TRY(may_start());
   return parts_.blockers.unless_blocked([&]() -> Result<void> {
     TERN_TRY(params::validate(settings_));
     Fd taken;
-    if (Result<void> found = resolve_fd(address, taken); !found) {
+    if (Result<void> found = resolve_fd(address, taken, false); !found) {
       return failed_at_once(std::move(found).error());
     }
     return start_engine(address, taken);
@@ -161,14 +153,21 @@ Result<void> Migrations::start_engine(const Address& address, Fd& taken) noexcep
   Machine machine = parts_.machine;
   machine.events = &next->sink;
   next->engine = TERN_TRY(parts_.factory.source(machine, settings_));
-  Result<void> started = next->engine->start(address);
-  settle_ownership(started, taken);
-  // An address that can never work leaves everything as it was; what failed after that is shown as
-  // failed.
-  if (started || next->engine->stats().status != Status::none) {
+  {
+    // Before it starts: whoever hears of its first event may want to yank it.
     const MutexLock lock(engines_mutex_);
     outgoing_ = std::move(next);
   }
+  (void)taken.release();  // the engine's from here on, whatever comes of it
+  Result<void> started = outgoing_->engine->start(address);
+  if (started || outgoing_->engine->stats().status != Status::none) return started;
+  {
+    const MutexLock lock(engines_mutex_);
+    outgoing_.swap(next);
+  }
+  // An address that can never work leaves everything as it was; a descriptor that is no good is
+  // shown as a connection that failed.
+  if (std::holds_alternative<FdAddress>(address)) return failed_at_once(std::move(started).error());
   return started;
 }
 
@@ -234,7 +233,7 @@ Result<void> Migrations::listen(Address address, std::optional<bool> exit_on_err
   TERN_TRY(may_listen());
   TERN_TRY(params::validate(settings_));
   Fd taken;
-  TERN_TRY(resolve_fd(address, taken));
+  TERN_TRY(resolve_fd(address, taken, true));
   const bool exit = exit_on_error.value_or(parts_.exit_on_error);
   std::unique_ptr<Incoming> next(new Incoming{
       IncomingForwarder(parts_.hub, events_, parts_.vm, parts_.run_states, exit), nullptr});
@@ -242,8 +241,8 @@ Result<void> Migrations::listen(Address address, std::optional<bool> exit_on_err
   machine.events = &next->sink;
   next->engine = TERN_TRY(parts_.factory.destination(machine, settings_));
   next->sink.watch(*next->engine);
+  (void)taken.release();  // the engine's from here on, whatever comes of it
   Result<void> listening = next->engine->listen(address);
-  settle_ownership(listening, taken);
   // Without a listener it is as if nothing had been asked, so that a client can try another
   // address.
   if (listening) {
@@ -278,14 +277,17 @@ Result<void> Migrations::set_parameters(Settings wanted) noexcept {
   if (outgoing_ && is_running(outgoing_->engine->stats().status)) {
     outgoing_->engine->update(settings_);
   }
+  if (incoming_) incoming_->engine->update(settings_);
   return {};
 }
 
 Result<void> Migrations::set_capabilities(const params::CapabilitySet& wanted) noexcept {
   TERN_TRY(params::check(wanted));
   const params::CapabilitySet fresh = wanted & ~capabilities();
+  // A guest that has arrived may be sent on with any of them.
+  const bool still_incoming = incoming_ && parts_.run_states.run_state() == RunState::inmigrate;
   for (size_t i = 0; i < params::kCapabilities.size(); ++i) {
-    if (!incoming_ || !fresh.test(i) || !params::kCapabilities[i].before_listening) continue;
+    if (!still_incoming || !fresh.test(i) || !params::kCapabilities[i].before_listening) continue;
     return refused("Capability '" + std::string(params::kCapabilities[i].name) +
                    "' must be set before listening begins");
   }

@@ -107,7 +107,7 @@ class Migrations {
   Result<void> start_engine(const Address& address, Fd& taken) noexcept
       TERN_EXCLUDES(engines_mutex_);
   /// fd:NAME becomes fd:NUMBER; `taken` then owns the descriptor until somebody else does.
-  Result<void> resolve_fd(Address& address, Fd& taken) noexcept;
+  Result<void> resolve_fd(Address& address, Fd& taken, bool numbers) noexcept;
   /// What QEMU shows when the connection cannot even be tried: setup, then failed.
   Error failed_at_once(Error error) noexcept;
   void retire_outgoing() noexcept;

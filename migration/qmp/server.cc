@@ -47,7 +47,7 @@ class Loop {
 
  private:
   pollfd third() noexcept {
-    if (client_) return {client_->fd(), client_->wanted_events(), 0};
+    if (client_) return client_->poll_entry();
     return {out_of_descriptors_ ? -1 : listener_.fd(), POLLIN, 0};
   }
 

@@ -43,13 +43,17 @@ class CommitPoint {
   }
   /// Errors: failed_precondition when it is too late or nothing runs.
   Result<void> cancel(Session& session) noexcept TERN_EXCLUDES(mutex_) {
-    const MutexLock lock(mutex_);
-    if (committed_ && is_running(session.status())) {
-      return Error(
-          ErrorCode::failed_precondition,
-          "too late to cancel: the destination has been told to take over, its answer is awaited");
+    {
+      const MutexLock lock(mutex_);
+      if (committed_ && is_running(session.status())) {
+        return Error(ErrorCode::failed_precondition,
+                     "too late to cancel: the destination has been told to take over, its answer "
+                     "is awaited");
+      }
+      TERN_TRY(session.post_silently(Trigger::cancel));
     }
-    TERN_TRY(session.post(Trigger::cancel));
+    // Without the lock: whoever hears of it may call us.
+    session.deliver();
     return {};
   }
 

@@ -2,6 +2,7 @@
 #include "migration/source/source_impl.h"
 
 #include "migration/params/validate.h"
+#include "migration/source/start_thread.h"
 #include "transport/connect.h"
 
 namespace tern {
@@ -43,7 +44,9 @@ SourceImpl::SourceImpl(const Machine& machine, const Settings& settings,
 }
 
 SourceImpl::~SourceImpl() {
-  cancel().ignore("nothing runs, or it is too late and the outcome is awaited");
+  // Too late to cancel: the peer's last word is not waited for, it may hang for minutes. The
+  // outcome is then unknown and the guest stays stopped, as after any lost link.
+  if (!cancel() && is_running(session_.status())) yank();
   if (main_thread_.joinable()) main_thread_.join();
 }
 
@@ -64,8 +67,17 @@ Result<void> SourceImpl::start_with(std::unique_ptr<Connector> connector) noexce
     connector_ = std::move(connector);
   }
   TERN_TRY(session_.post(Trigger::start));
-  main_thread_ = std::thread([this] { thread_main(); });
-  return {};
+  auto thread = start_thread([this] { thread_main(); });
+  if (thread) {
+    main_thread_ = std::move(*thread);
+    return {};
+  }
+  // As every failure: setup, then failed, and the guest runs on.
+  session_.fail(thread.error()).ignore("setup takes an error");
+  progress_.set_ending(Ending::kept);
+  progress_.end();
+  session_.post(Trigger::cleaned_up).ignore("failing takes it");
+  return std::move(thread).error();
 }
 
 void SourceImpl::thread_main() noexcept {
@@ -77,14 +89,14 @@ void SourceImpl::thread_main() noexcept {
 Result<void> SourceImpl::migrate() noexcept {
   TERN_TRY(connect());
   TERN_TRY(link_->send_opening());
-  if (link_->has_return_path()) start_return_thread();
+  if (link_->has_return_path()) TERN_TRY(start_return_thread());
   TERN_TRY(link_->agree_on_dialect());
 
   const PageOps& ops = best_page_ops();
   progress_.set_choice(Progress::Choice::page_ops, ops.name);
   precopy_ = std::make_unique<Precopy>(context_, *link_, memory_, ops);
   TERN_TRY(unplug_.request());
-  start_tracker_service();
+  TERN_TRY(start_tracker_service());
   TERN_TRY(precopy_->set_up());
   progress_.setup_done();
   TERN_TRY(context_.check());
@@ -112,16 +124,17 @@ Result<void> SourceImpl::connect() noexcept {
   return context_.check();  // a cancel before channel_ was known had nothing to shut down
 }
 
-void SourceImpl::start_return_thread() noexcept {
-  return_thread_ = std::thread([this] {
+Result<void> SourceImpl::start_return_thread() noexcept {
+  return_thread_ = TERN_TRY(start_thread([this] {
     const auto listed = threads_.enter(settings_.thread_prefix, "mig/src/return");
     answers_.run(link_->channel());
-  });
+  }));
+  return {};
 }
 
-void SourceImpl::start_tracker_service() noexcept {
-  if (machine_.tracker == nullptr || !machine_.tracker->needs_service()) return;
-  tracker_service_ = std::jthread([this](std::stop_token stop) {
+Result<void> SourceImpl::start_tracker_service() noexcept {
+  if (machine_.tracker == nullptr || !machine_.tracker->needs_service()) return {};
+  tracker_service_ = TERN_TRY(start_thread<std::jthread>([this](std::stop_token stop) {
     const auto listed = threads_.enter(settings_.thread_prefix, "mig/src/fault");
     const auto served = machine_.tracker->run_service(stop);
     if (!served) {
@@ -131,7 +144,8 @@ void SourceImpl::start_tracker_service() noexcept {
       log_.log(LogLevel::error, "dirty tracker: " + served.error().message());
       wake();
     }
-  });
+  }));
+  return {};
 }
 
 void SourceImpl::wake() noexcept {

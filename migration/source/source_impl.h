@@ -39,8 +39,8 @@ class SourceImpl final : public MigrationSource {
   void thread_main() noexcept;
   Result<void> migrate() noexcept;
   Result<void> connect() noexcept;
-  void start_return_thread() noexcept;
-  void start_tracker_service() noexcept;
+  Result<void> start_return_thread() noexcept;
+  Result<void> start_tracker_service() noexcept;
   void wind_down() noexcept;
   void finish(Result<void> result) noexcept;
   void wake() noexcept TERN_EXCLUDES(mutex_);

@@ -25,6 +25,12 @@ Session::Session(Side side, EventSink* sink, PeerVersion dialect) noexcept
     : side_(side), sink_(sink), dialect_(dialect) {}
 
 Result<Status> Session::post(Trigger trigger) noexcept {
+  auto posted = post_silently(trigger);
+  if (posted) deliver();
+  return posted;
+}
+
+Result<Status> Session::post_silently(Trigger trigger) noexcept {
   Status now;
   {
     const MutexLock lock(mutex_);
@@ -50,7 +56,6 @@ Result<Status> Session::post(Trigger trigger) noexcept {
     }
     changed_.notify_all();
   }
-  deliver();
   return now;
 }
 

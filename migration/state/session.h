@@ -26,6 +26,10 @@ class Session {
 
   /// Moves the machine. Errors: failed_precondition naming the event and the state.
   Result<Status> post(Trigger trigger) noexcept TERN_EXCLUDES(mutex_);
+  /// As post, but nobody hears of it before deliver() is called: for callers that hold a lock.
+  Result<Status> post_silently(Trigger trigger) noexcept TERN_EXCLUDES(mutex_);
+  /// Tells what waits to be told.
+  void deliver() noexcept TERN_EXCLUDES(mutex_);
   /// Records the first error, then posts Trigger::error. Later errors are counted only.
   Result<Status> fail(const Error& error) noexcept TERN_EXCLUDES(mutex_);
   /// Keeps `error` as the first error without moving the machine.
@@ -48,7 +52,6 @@ class Session {
 
  private:
   void enqueue(const Event& event) noexcept TERN_REQUIRES(mutex_);
-  void deliver() noexcept TERN_EXCLUDES(mutex_);
 
   const Side side_;
   EventSink* const sink_;

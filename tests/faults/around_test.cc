@@ -153,6 +153,51 @@ TEST(Yank, of_the_destination_fails_both_sides_and_the_guest_runs_on) {
   EXPECT_TRUE(pair.a.running());
 }
 
+/// A destination's device that never ends its load while the test wants so.
+class StuckDevice final : public DeviceSection {
+ public:
+  const SectionId& id() const noexcept override { return id_; }
+  Result<void> save(DeviceWriter& w) noexcept override {
+    w.put_u8("n", 1);
+    return {};
+  }
+  Result<void> load(DeviceReader& r, uint32_t) noexcept override {
+    (void)TERN_TRY(r.get_u8("n"));
+    reached = true;
+    reached.notify_all();
+    stuck.wait(true);
+    return {};
+  }
+  std::atomic<bool> reached{false};
+  std::atomic<bool> stuck{true};
+
+ private:
+  const SectionId id_{"stuck", 0, 1, 1};
+};
+
+TEST(Yank, a_source_that_is_destroyed_after_the_commit_does_not_wait_for_the_peers_last_word) {
+  Pair pair;
+  StuckDevice here;
+  StuckDevice there;
+  std::array<DeviceSection*, 2> a_devices{&pair.a, &here};
+  std::array<DeviceSection*, 2> b_devices{&pair.b, &there};
+  pair.adjust_a = [&](Machine& machine) { machine.devices = a_devices; };
+  pair.adjust_b = [&](Machine& machine) { machine.devices = b_devices; };
+  Settings settings;
+  settings.peer_version = PeerVersion::qemu_9_0;  // no go: the end of the stream is the commit
+  settings.final_timeout = 86400000;
+  pair.prepare(settings);
+  pair.start();
+  there.reached.wait(false);
+  // The device state follows the end of the stream only after the commit.
+  EXPECT_FALSE(pair.source->cancel().has_value()) << "too late";
+  pair.source.reset();  // would wait for a day
+  EXPECT_EQ(pair.a.run_state(), RunState::postmigrate) << "stopped and complete";
+  there.stuck = false;
+  there.stuck.notify_all();
+  pair.destination->wait();
+}
+
 TEST(Yank, before_and_after_a_migration_does_nothing) {
   Pair pair;
   pair.prepare({});

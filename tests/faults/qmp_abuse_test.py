@@ -180,6 +180,81 @@ class Abuse(unittest.TestCase):
                 self.assertTrue(other.alive())
             self.assertLess(resident_kib(self.vmm.pid), 400 * 1024)
 
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.vmm.pid}/fd"))
+
+    def end_of_migration(self, client):
+        while True:
+            client.send(b'{"execute":"query-migrate"}')
+            status = client.read()["return"].get("status", "none")
+            if status in ("none", "completed", "failed", "cancelled"):
+                return status
+            time.sleep(0.005)
+
+    def test_descriptors_of_migrations_that_fail_or_are_cancelled_are_closed(self):
+        with self.client() as client:
+            before = self.descriptors()
+            for cycle in range(60):
+                read_end, write_end = os.pipe()
+                usable = cycle % 2 == 0
+                socket.send_fds(client.sock, [b'{"execute":"getfd","arguments":{"fdname":"m"}}'],
+                                [write_end if usable else read_end])
+                self.assertEqual(client.read(), {"return": {}})
+                os.close(write_end)
+                client.send(b'{"execute":"migrate","arguments":{"uri":"fd:m"}}'
+                            b'{"execute":"migrate_cancel"}{"execute":"cont"}')
+                for _ in range(3):
+                    client.read()
+                self.end_of_migration(client)
+                if usable:  # its reader sees the end
+                    while os.read(read_end, 1 << 16):
+                        pass
+                os.close(read_end)
+            # The threads of the last one may still be closing.
+            until = time.monotonic() + 20
+            while self.descriptors() > before + 2 and time.monotonic() < until:
+                time.sleep(0.01)
+            self.assertLessEqual(self.descriptors(), before + 2)
+            client.send(b'{"execute":"cont"}')
+            client.read()
+
+    def test_a_source_takes_no_descriptor_by_its_number(self):
+        with self.client() as client:
+            for number in range(12):
+                client.send(b'{"execute":"migrate","arguments":{"uri":"fd:%d"}}' % number)
+                self.assertIn("not found", client.read()["error"]["desc"])
+            self.assertTrue(client.alive())
+
+    def test_without_threads_a_migration_fails_and_the_guest_runs_on(self):
+        if os.getuid() != 0:
+            self.skipTest("needs root to become a user whose threads are limited")
+        import resource  # pylint: disable=import-outside-toplevel
+
+        directory = tempfile.mkdtemp(prefix="tern-few-")
+        os.chmod(directory, 0o777)
+        path = os.path.join(directory, "q")
+        nobody = 60000 + os.getpid() % 5000
+
+        def few():
+            resource.setrlimit(resource.RLIMIT_NPROC, (2, 2))
+            os.setgid(nobody)
+            os.setuid(nobody)
+
+        with subprocess.Popen([os.path.join(BUILD, "tools", "tern-vmm"), "--machine", "none", "--ram",
+                               "1M", "--qmp", f"unix:{path}"], stdin=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, preexec_fn=few) as vmm:
+            try:
+                with Client(path) as client:
+                    client.send(b'{"execute":"migrate","arguments":{"uri":"unix:/no/such"}}')
+                    self.assertIn("thread", client.read()["error"]["desc"])
+                    self.assertEqual(self.end_of_migration(client), "failed")
+                    client.send(b'{"execute":"query-status"}')
+                    self.assertTrue(client.read()["return"]["running"])
+            finally:
+                vmm.kill()
+        os.unlink(path)
+        os.rmdir(directory)
+
     def test_the_socket_is_private_and_nothing_listens_on_tcp(self):
         self.assertEqual(stat.S_IMODE(os.stat(self.paths[0]).st_mode), 0o600)
         mine = {os.readlink(f"/proc/{self.vmm.pid}/fd/{fd}")

@@ -72,6 +72,7 @@ class Destination final : public MigrationDestination {
   }
   std::vector<Address> listening() const noexcept override { return bound_; }
   void set_autostart(bool /*on*/) noexcept override {}
+  void update(const Settings& /*settings*/) noexcept override {}
   void hold_switchover() noexcept override {}
   void release_switchover() noexcept override {}
   void yank() noexcept override { status_ = Status::failed; }
@@ -126,8 +127,9 @@ struct Server {
   Migrations migrations{{machine, vm, hub, states, fds, blockers, null_log(), pretenders(),
                          params::qmp_defaults(), false, false}};
   Session session;
-  Dispatcher dispatcher{{machine, vm, hub, states, fds, migrations, announcements, {1, 2, 3}, true},
-                        null_log()};
+  Dispatcher dispatcher{
+      {machine, vm, hub, states, fds, migrations, announcements, null_log(), {1, 2, 3}, true},
+      null_log()};
 };
 
 const CommandRow* command_of(const Json& request) {
@@ -180,8 +182,8 @@ std::string run(std::span<const std::byte> input) {
   JsonScanner scanner;
   bool succeeded = false;
   const auto serve = [&server, &succeeded](const JsonScanner::Item& item) -> std::string {
-    const Request request = item.is_text ? Dispatcher::read(item.value, server.session.oob)
-                                         : Dispatcher::broken(item.value);
+    Request request = item.is_text ? Dispatcher::read(item.value, server.session.oob)
+                                   : Dispatcher::broken(item.value);
     const Json* object = std::get_if<Json>(&request.input);
     const CommandRow* row = object != nullptr ? command_of(*object) : nullptr;
     if (row != nullptr && row->name == "pmemsave") return {};  // it would write to any file

@@ -50,13 +50,13 @@ struct Refused {
   std::string why;
 };
 
-TEST(FdChannelTest, what_cannot_work_is_refused_and_stays_the_callers) {
+TEST(FdChannelTest, what_cannot_work_is_refused_and_closed) {
   auto [read_end, write_end] = pipe_pair();
   auto [datagram, datagram_peer] = socket_pair(SOCK_DGRAM);
-  const Fd unconnected(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const Fd listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Fd unconnected(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Fd listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   ASSERT_EQ(::listen(listening.get(), 1), 0);
-  const Fd path_only(::open("/", O_PATH | O_CLOEXEC));
+  Fd path_only(::open("/", O_PATH | O_CLOEXEC));
   const std::vector<Refused> cases{
       {{"name"}, Direction::outgoing, "File descriptor named 'name' has not been found"},
       {{"-1"}, Direction::outgoing, "File descriptor named '-1' has not been found"},
@@ -69,6 +69,11 @@ TEST(FdChannelTest, what_cannot_work_is_refused_and_stays_the_callers) {
       {address_of(listening), Direction::incoming, "is a listening socket"},
       {address_of(path_only), Direction::outgoing, "cannot be read or written"},
   };
+  // The other ends stay, so that no number is used again meanwhile.
+  std::vector<int> given;
+  for (Fd* fd : {&read_end, &write_end, &datagram, &unconnected, &listening, &path_only}) {
+    given.push_back(fd->release());
+  }
   for (const Refused& c : cases) {
     Result<std::unique_ptr<Channel>> channel = open_fd_channel(c.address, c.direction, {});
     ASSERT_FALSE(channel) << c.address.str;
@@ -76,10 +81,7 @@ TEST(FdChannelTest, what_cannot_work_is_refused_and_stays_the_callers) {
     EXPECT_NE(channel.error().message().find(c.why), std::string::npos)
         << channel.error().message();
   }
-  for (const int fd : {read_end.get(), write_end.get(), datagram.get(), unconnected.get(),
-                       listening.get(), path_only.get()}) {
-    EXPECT_GE(::fcntl(fd, F_GETFD), 0);
-  }
+  for (const int fd : given) EXPECT_LT(::fcntl(fd, F_GETFD), 0) << fd << " is still open";
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ namespace {
 class DispatcherTest : public ::testing::Test, protected PlaneParts {
  protected:
   Reply reply_to(std::string_view text) {
-    return dispatcher_.execute(Dispatcher::read(text, session_.oob), session_);
+    Request request = Dispatcher::read(text, session_.oob);
+    return dispatcher_.execute(request, session_);
   }
   Json handle(std::string_view text) {
     const Reply reply = reply_to(text);

@@ -223,6 +223,7 @@ class ScriptedDestination final : public MigrationDestination {
   void set_autostart(bool on) noexcept override {
     script_.called(on ? "autostart on" : "autostart off");
   }
+  void update(const Settings& settings) noexcept override { script_.update(settings); }
   void hold_switchover() noexcept override {}
   void release_switchover() noexcept override {}
   void yank() noexcept override { script_.called("yank"); }
@@ -238,7 +239,7 @@ class ScriptedDestination final : public MigrationDestination {
 struct PlaneParts {
   PlaneParts() { machine.vcpus = &states; }
   Plane plane(bool offers_oob = false) {
-    return {machine, vm, hub, states, fds, migrations, announcements, {1, 2, 3}, offers_oob};
+    return {machine, vm, hub, states, fds, migrations, announcements, log, {1, 2, 3}, offers_oob};
   }
 
   ManualClock clock;

@@ -58,6 +58,35 @@ class ServerTest : public PlaneTest {
   std::vector<std::thread> servers_;
 };
 
+/// A VMM's main loop that runs what it is given when the test says so.
+class MainLoop final : public QmpDispatcher {
+ public:
+  void post(std::function<void()> work) noexcept override {
+    const std::lock_guard lock(mutex_);
+    works_.push_back(std::move(work));
+    posted_.notify_all();
+  }
+  void wait_posted() {
+    std::unique_lock lock(mutex_);
+    posted_.wait(lock, [this] { return !works_.empty(); });
+  }
+  void turn() {
+    wait_posted();
+    std::function<void()> work;
+    {
+      const std::lock_guard lock(mutex_);
+      work = std::move(works_.front());
+      works_.pop_front();
+    }
+    work();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable posted_;
+  std::deque<std::function<void()>> works_;
+};
+
 const std::string kStatus = R"({"execute":"query-status"})";
 
 TEST_F(ServerTest, a_client_is_greeted_and_negotiates) {
@@ -196,35 +225,6 @@ TEST_F(ServerTest, quit_tells_shutdown_then_replies_then_ends) {
   EXPECT_EQ(c.line(), "");
 }
 
-/// A VMM's main loop that runs what it is given when the test says so.
-class MainLoop final : public QmpDispatcher {
- public:
-  void post(std::function<void()> work) noexcept override {
-    const std::lock_guard lock(mutex_);
-    works_.push_back(std::move(work));
-    posted_.notify_all();
-  }
-  void wait_posted() {
-    std::unique_lock lock(mutex_);
-    posted_.wait(lock, [this] { return !works_.empty(); });
-  }
-  void turn() {
-    wait_posted();
-    std::function<void()> work;
-    {
-      const std::lock_guard lock(mutex_);
-      work = std::move(works_.front());
-      works_.pop_front();
-    }
-    work();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable posted_;
-  std::deque<std::function<void()>> works_;
-};
-
 TEST_F(ServerTest, out_of_band_commands_overtake_those_that_wait_for_the_vmm) {
   MainLoop loop;
   start({.dispatcher = &loop});
@@ -349,6 +349,22 @@ TEST_F(ServerTest, a_descriptor_arrives_with_getfd_and_is_used_by_its_name) {
   c.send_with_fd(getfd, pipe_end.get());
   EXPECT_EQ(c.reply(), Json({{"return", kOk}}));
   EXPECT_TRUE(c.ask(R"({"execute":"closefd","arguments":{"fdname":"mig"}})").contains("return"));
+}
+
+TEST_F(ServerTest, a_descriptor_goes_to_the_request_it_came_with_and_to_no_later_one) {
+  start();
+  QmpSocket c = client();
+  c.negotiate();
+  const Fd stray(::eventfd(0, EFD_CLOEXEC));
+  const std::string getfd = R"({"execute":"getfd","arguments":{"fdname":"mig"}})";
+  c.send_with_fd(kStatus, stray.get());
+  EXPECT_TRUE(c.reply().contains("return"));
+  EXPECT_TRUE(c.ask(getfd).contains("error")) << "what query-status did not take is gone";
+  c.send_with_fd(R"({"execute":"getfd","arguments":{"nosuch":1}})", stray.get());
+  EXPECT_TRUE(c.reply().contains("error"));
+  EXPECT_TRUE(c.ask(getfd).contains("error")) << "what a refused getfd did not take is gone";
+  c.send_with_fd(" ", stray.get());
+  EXPECT_EQ(c.ask(getfd), Json({{"return", kOk}})) << "some clients send it before the text";
 }
 
 TEST_F(ServerTest, the_socket_is_private_and_gone_afterwards) {
