@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A VM in plain C: RAM, one thread that writes it as its guest, one device. Knows nothing of
+// migrations; what it gives tern are the callbacks of its machine.
+//
+// Byte 0 of every page is incremented in order, round after round. So wherever the guest stops, the
+// memory and the device's two numbers (rounds, next page) prove that nothing was lost or repeated.
+#pragma once
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "tern/c/tern.h"
+
+enum { GUEST_PAGES = 256, GUEST_RAM_PAGES = 1024, GUEST_EVENTS = 64 };
+
+enum guest_tracking { GUEST_UNTRACKED, GUEST_WRITE_PROTECTED, GUEST_MARKS };
+
+struct guest {
+  uint8_t* ram;
+  tern_tracker* tracker;
+  tern_machine* machine;
+  enum guest_tracking tracking;
+
+  pthread_t thread;
+  pthread_mutex_t mutex;  // guards what follows, up to the device
+  pthread_cond_t changed;
+  int state;    // enum tern_run_state
+  int writing;  // the thread is in a burst of writes
+  int quit;
+  int events[GUEST_EVENTS];  // statuses as they were told
+  int event_count;
+  int destroyed;                    // how many tables were given back
+  int fail_load;                    // the device refuses
+  uint8_t marked[GUEST_RAM_PAGES];  // what the tracker of our own was told
+
+  // The device: written by the guest's thread while it runs, by save and load while it is stopped.
+  uint64_t next_page;
+  uint64_t rounds;
+  uint32_t registers[4];
+};
+
+/// Starts the thread and makes the machine. `with_events`: not for a control plane. NULL and a line
+/// on stderr if that fails.
+struct guest* guest_new(int state, enum guest_tracking tracking, int with_events);
+/// Ends the thread and frees the handles that are left. The memory stays until guest_delete.
+void guest_close(struct guest* guest);
+void guest_delete(struct guest* guest);
+
+int guest_state(struct guest* guest);
+void guest_stop(struct guest* guest);
+void guest_resume(struct guest* guest);
+void guest_wait_rounds(struct guest* guest, uint64_t rounds);
+/// Blocks until the status was told.
+void guest_wait_status(struct guest* guest, int status);
+/// With the guest stopped: the number of pages that are not what the device says.
+int guest_wrong_pages(const struct guest* guest);
