@@ -94,6 +94,11 @@ class Symbols(unittest.TestCase):
         self.assertGreater(len(declared()), 100)
         self.assertEqual(sorted(declared()), sorted(name.split("@@")[0] for name in listed()))
 
+    def test_every_function_is_called_with_nothing(self):
+        text = read("tests", "unit", "migration", "capi", "null_arguments_test.cc")
+        called = set(re.findall(r"\b(tern_\w+)\b", text))
+        self.assertEqual(sorted(declared() - called), [])
+
     def test_everything_else_is_cxx_and_says_so(self):
         others = [name for name in shown() if not name.startswith("tern_")]
         self.assertTrue(any("MigrationSource" in name for name in others))

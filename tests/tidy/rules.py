@@ -40,6 +40,7 @@ cctype cerrno cfloat cinttypes climits clocale cmath csetjmp csignal cstdarg cst
 cstdio cstdlib cstring ctime cuchar cwchar cwctype
 """.split()
 )
+C_HEADERS = {"stddef.h", "stdint.h"}  # of include/tern/c, which is for C, too
 
 
 def arrows(tree):
@@ -48,7 +49,9 @@ def arrows(tree):
         for include in file.includes:
             top = include.target.split("/")[0]
             if not include.quoted:
-                if file.room == "include" and include.target not in STANDARD_HEADERS:
+                for_c = file.path.startswith("include/tern/c/")
+                standard = C_HEADERS if for_c else STANDARD_HEADERS
+                if file.room == "include" and include.target not in standard:
                     yield Finding(
                         file.path,
                         include.line,
@@ -384,7 +387,7 @@ def dead_files(tree):
     """no source file is left out of the build"""
     builds = "\n".join(tree.meson.values())
     for file in tree.code():
-        if file.pure.suffix != ".cc":
+        if file.pure.suffix not in (".cc", ".c"):
             continue
         named = any(
             f"'{os.path.relpath(file.path, folder)}'" in text for folder, text in tree.meson.items()

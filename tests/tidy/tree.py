@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 ROOMS = ("base", "stats", "transport", "ram", "block", "migration")
-CODE = (".cc", ".h")
+CODE = (".cc", ".c", ".h")
 SKIPPED_DIRS = {".git", "__pycache__", "subprojects", ".cache"}
 
 

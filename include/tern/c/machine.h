@@ -35,8 +35,14 @@ typedef struct tern_ram_block {
 
 /// Element `index` of an array that tern passes to a callback: its elements may be longer than the
 /// caller's idea of them.
+#ifdef __cplusplus
+#define TERN_ELEMENT(type, array, index) \
+  (static_cast<const type*>(             \
+      static_cast<const void*>(reinterpret_cast<const char*>(array) + (index) * (array)->size)))
+#else
 #define TERN_ELEMENT(type, array, index) \
   ((const type*)(const void*)((const char*)(array) + (size_t)(index) * (array)->size))
+#endif
 
 /// One bit per target page of every RAM block: which pages are to be sent. One thread at a time.
 /// Blocks and pages that do not exist are never set.
