@@ -36,21 +36,26 @@ class VmAdapter final : public QmpVm {
   std::string name_;
 };
 
-class DispatcherAdapter final : public QmpDispatcher {
+// Held by shared_ptr: a work that runs while the plane is freed posts the next one through it.
+class DispatcherAdapter final : public QmpDispatcher,
+                                public std::enable_shared_from_this<DispatcherAdapter> {
  public:
   explicit DispatcherAdapter(const tern_qmp_dispatcher& table) noexcept : calls_(table) {}
   void adopt() noexcept { calls_.adopt(); }
   void post(std::function<void()> work) noexcept override {
-    auto* const owned = new std::function<void()>(std::move(work));
-    calls_->post(calls_.user(), &run, &drop, owned);
+    calls_->post(calls_.user(), &run, &drop, new Work{shared_from_this(), std::move(work)});
   }
 
  private:
+  struct Work {
+    std::shared_ptr<DispatcherAdapter> dispatcher;
+    std::function<void()> act;
+  };
   static void run(void* work) noexcept {
-    const std::unique_ptr<std::function<void()>> owned(static_cast<std::function<void()>*>(work));
-    if (owned != nullptr) (*owned)();
+    const std::unique_ptr<Work> owned(static_cast<Work*>(work));
+    if (owned != nullptr) owned->act();
   }
-  static void drop(void* work) noexcept { delete static_cast<std::function<void()>*>(work); }
+  static void drop(void* work) noexcept { delete static_cast<Work*>(work); }
 
   Callbacks<tern_qmp_dispatcher> calls_;
 };
@@ -64,14 +69,14 @@ Result<std::unique_ptr<VmAdapter>> read_vm(const tern_qmp_vm* given) noexcept {
   return std::make_unique<VmAdapter>(table);
 }
 
-Result<std::unique_ptr<DispatcherAdapter>> read_dispatcher(
+Result<std::shared_ptr<DispatcherAdapter>> read_dispatcher(
     const tern_qmp_dispatcher* given) noexcept {
-  if (given == nullptr) return std::unique_ptr<DispatcherAdapter>();
+  if (given == nullptr) return std::shared_ptr<DispatcherAdapter>();
   const auto table = TERN_TRY(read_sized(given, "options.dispatcher"));
   if (table.post == nullptr) {
     return Error(ErrorCode::invalid_argument, "options.dispatcher.post is NULL");
   }
-  return std::make_unique<DispatcherAdapter>(table);
+  return std::make_shared<DispatcherAdapter>(table);
 }
 
 Result<QmpOptions> read_options(const tern_control_plane_options& given) noexcept {
@@ -99,7 +104,7 @@ struct tern_control_plane {
   // These outlive the plane.
   std::shared_ptr<MachineParts> machine;
   std::unique_ptr<VmAdapter> vm;
-  std::unique_ptr<DispatcherAdapter> dispatcher;
+  std::shared_ptr<DispatcherAdapter> dispatcher;
   std::unique_ptr<ControlPlane> plane;
 };
 

@@ -36,7 +36,8 @@ typedef struct tern_qmp_dispatcher {
   void* user;
   void (*destroy)(void* user);
   /// Required. Call run(work) soon, on any thread but not inside this call; or drop(work) if the
-  /// VMM is ending. Exactly one of them, once.
+  /// VMM is ending. Exactly one of them, once; it may be after tern_control_plane_free, which then
+  /// leaves `destroy` to it.
   void (*post)(void* user, void (*run)(void* work), void (*drop)(void* work), void* work);
 } tern_qmp_dispatcher;
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <functional>
 #include <semaphore>
 #include <thread>
 
@@ -160,43 +161,65 @@ TEST_F(CControlPlane, serving_ends_when_it_was_stopped_before) {
   EXPECT_NE(tern_control_plane_serve_unix(plane_, "/nonexistent/socket", nullptr), TERN_OK);
 }
 
-/// Drops every work: a VMM that is ending.
-struct EndingLoop {
-  std::binary_semaphore dropped{0};
+/// A main loop that keeps one work, or drops all.
+struct Loop {
+  explicit Loop(bool drops) : drops_all(drops) {
+    table.size = sizeof(table);
+    table.user = this;
+    table.destroy = [](void* user) { ++static_cast<Loop*>(user)->destroyed; };
+    table.post = [](void* user, void (*run)(void*), void (*drop)(void*), void* work) {
+      auto& loop = *static_cast<Loop*>(user);
+      if (loop.drops_all) drop(work);
+      if (!loop.drops_all) loop.kept = [run, work] { run(work); };
+      loop.posted.release();
+    };
+  }
+  tern_qmp_dispatcher table{};
+  bool drops_all;
+  std::binary_semaphore posted{0};
+  std::function<void()> kept;
   int destroyed = 0;
 };
 
-TEST_F(CControlPlane, a_work_that_is_dropped_leaks_nothing) {
-  EndingLoop loop;
-  tern_qmp_dispatcher dispatcher{};
-  dispatcher.size = sizeof(dispatcher);
-  dispatcher.user = &loop;
-  dispatcher.destroy = [](void* user) { ++static_cast<EndingLoop*>(user)->destroyed; };
-  dispatcher.post = [](void* user, void (*)(void*), void (*drop)(void*), void* work) {
-    drop(work);
-    static_cast<EndingLoop*>(user)->dropped.release();
-  };
-  options_.dispatcher = &dispatcher;
-  ASSERT_EQ(create(), TERN_OK);
-  const std::string path = ::testing::TempDir() + "capi-dropped-" + std::to_string(getpid());
-  std::thread server(
-      [&] { EXPECT_EQ(tern_control_plane_serve_unix(plane_, path.c_str(), nullptr), TERN_OK); });
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  const int client = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  while (::connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    std::this_thread::yield();
+class CDispatcher : public CControlPlane {
+ protected:
+  /// A client sends one command; the plane is freed once the command was posted.
+  void serve_one_command(Loop& loop) {
+    options_.dispatcher = &loop.table;
+    ASSERT_EQ(create(), TERN_OK);
+    const std::string path = ::testing::TempDir() + "capi-lane-" + std::to_string(getpid());
+    std::thread server(
+        [&] { EXPECT_EQ(tern_control_plane_serve_unix(plane_, path.c_str(), nullptr), TERN_OK); });
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    const int client = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    while (::connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+      std::this_thread::yield();
+    }
+    const std::string request = "{\"execute\": \"qmp_capabilities\"}\n";
+    EXPECT_EQ(::send(client, request.data(), request.size(), 0),
+              static_cast<ssize_t>(request.size()));
+    loop.posted.acquire();
+    tern_control_plane_stop(plane_);
+    server.join();
+    ::close(client);
+    tern_control_plane_free(plane_);
+    plane_ = nullptr;
   }
-  const std::string request = "{\"execute\": \"qmp_capabilities\"}\n";
-  EXPECT_EQ(::send(client, request.data(), request.size(), 0),
-            static_cast<ssize_t>(request.size()));
-  loop.dropped.acquire();
-  tern_control_plane_stop(plane_);
-  server.join();
-  ::close(client);
-  tern_control_plane_free(plane_);
-  plane_ = nullptr;
+};
+
+TEST_F(CDispatcher, a_work_that_is_dropped_leaks_nothing) {
+  Loop loop(true);
+  serve_one_command(loop);
+  EXPECT_EQ(loop.destroyed, 1);
+}
+
+TEST_F(CDispatcher, a_work_that_outlives_the_plane_does_nothing_and_gives_the_table_back) {
+  Loop loop(false);
+  serve_one_command(loop);
+  EXPECT_EQ(loop.destroyed, 0);
+  loop.kept();
   EXPECT_EQ(loop.destroyed, 1);
 }
 
