@@ -107,7 +107,8 @@ int tern_machine_create(const tern_machine_options* options, tern_machine** out,
   if (out != nullptr) *out = nullptr;
   return answer_of(error, [&]() -> Result<void> {
     TERN_TRY(need({{"out", out}}));
-    *out = new tern_machine{TERN_TRY(MachineParts::create(options))};
+    auto parts = TERN_TRY(MachineParts::create(options));  // not inside new: it would leak
+    *out = new tern_machine{std::move(parts)};
     return {};
   });
 }
