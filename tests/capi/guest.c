@@ -113,13 +113,34 @@ static int load(void* user, tern_device_reader* reader, uint32_t version_id, ter
   return code;
 }
 
-/* ---- events, and a tracker of our own: a byte for each page */
+/* ---- events, unplug, network, and a tracker of our own: a byte for each page */
 
 static void on_event(void* user, const tern_event* event) {
   struct guest* guest = user;
   if (event->type != TERN_EVENT_STATUS) return;
   pthread_mutex_lock(&guest->mutex);
   if (guest->event_count < GUEST_EVENTS) guest->events[guest->event_count++] = event->status;
+  pthread_cond_broadcast(&guest->changed);
+  pthread_mutex_unlock(&guest->mutex);
+}
+
+static int request_unplug(void* user, tern_error** error) {
+  (void)error;
+  __atomic_store_n(&((struct guest*)user)->unplug_asked, 1, __ATOMIC_SEQ_CST);
+  return TERN_OK;
+}
+static int unplugged(void* user) {
+  return __atomic_load_n(&((struct guest*)user)->unplug_asked, __ATOMIC_SEQ_CST);
+}
+static void plug_back(void* user) {
+  __atomic_store_n(&((struct guest*)user)->plugged_back, 1, __ATOMIC_SEQ_CST);
+}
+
+static void announce(void* user, const char* const* interfaces, size_t count) {
+  struct guest* guest = user;
+  (void)interfaces;
+  pthread_mutex_lock(&guest->mutex);
+  if (count == 0) ++guest->announced;
   pthread_cond_broadcast(&guest->changed);
   pthread_mutex_unlock(&guest->mutex);
 }
@@ -182,7 +203,7 @@ static int make_tracker(struct guest* guest, tern_error** error) {
   return tern_tracker_custom(&callbacks, &guest->tracker, error);
 }
 
-static int make_machine(struct guest* guest, int with_events, tern_error** error) {
+static int make_machine(struct guest* guest, unsigned has, tern_error** error) {
   const tern_ram_block ram = {
       .size = sizeof ram, .idstr = "ram", .host = guest->ram, .used_bytes = GUEST_RAM_PAGES * PAGE};
   const tern_vcpu_callbacks vcpus = {
@@ -205,6 +226,14 @@ static int make_machine(struct guest* guest, int with_events, tern_error** error
   };
   const tern_event_callbacks events = {
       .size = sizeof events, .user = guest, .destroy = destroy, .on_event = on_event};
+  const tern_unplug_device unplug = {.size = sizeof unplug,
+                                     .user = guest,
+                                     .id = "vfio0",
+                                     .request_unplug = request_unplug,
+                                     .unplugged = unplugged,
+                                     .plug_back = plug_back};
+  const tern_announcer_callbacks network = {
+      .size = sizeof network, .user = guest, .announce = announce};
   const tern_machine_options options = {
       .size = sizeof options,
       .name = "capi",
@@ -214,12 +243,15 @@ static int make_machine(struct guest* guest, int with_events, tern_error** error
       .vcpus = &vcpus,
       .devices = &device,
       .device_count = 1,
-      .events = with_events ? &events : NULL,
+      .unplug = &unplug,
+      .unplug_count = (has & GUEST_HAS_UNPLUG) != 0 ? 1 : 0,
+      .announcer = (has & GUEST_HAS_NETWORK) != 0 ? &network : NULL,
+      .events = (has & GUEST_TELLS_EVENTS) != 0 ? &events : NULL,
   };
   return tern_machine_create(&options, &guest->machine, error);
 }
 
-struct guest* guest_new(int state, enum guest_tracking tracking, int with_events) {
+struct guest* guest_new(int state, enum guest_tracking tracking, unsigned has) {
   struct guest* guest = calloc(1, sizeof *guest);
   if (guest == NULL) return NULL;
   guest->tracking = tracking;
@@ -235,8 +267,7 @@ struct guest* guest_new(int state, enum guest_tracking tracking, int with_events
     for (uint32_t i = 0; i < 4; ++i) guest->registers[i] = 0x01020304u * (i + 1);
   }
   tern_error* error = NULL;
-  if (make_tracker(guest, &error) != TERN_OK ||
-      make_machine(guest, with_events, &error) != TERN_OK) {
+  if (make_tracker(guest, &error) != TERN_OK || make_machine(guest, has, &error) != TERN_OK) {
     fprintf(stderr, "no guest: %s\n", tern_error_message(error));
     return NULL;
   }
@@ -288,6 +319,12 @@ void guest_wait_status(struct guest* guest, int status) {
     if (seen < guest->event_count) break;
     pthread_cond_wait(&guest->changed, &guest->mutex);
   }
+  pthread_mutex_unlock(&guest->mutex);
+}
+
+void guest_wait_announced(struct guest* guest, int times) {
+  pthread_mutex_lock(&guest->mutex);
+  while (guest->announced < times) pthread_cond_wait(&guest->changed, &guest->mutex);
   pthread_mutex_unlock(&guest->mutex);
 }
 

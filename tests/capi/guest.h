@@ -15,6 +15,9 @@
 enum { GUEST_PAGES = 256, GUEST_RAM_PAGES = 1024, GUEST_EVENTS = 64 };
 
 enum guest_tracking { GUEST_UNTRACKED, GUEST_WRITE_PROTECTED, GUEST_MARKS };
+/// What a machine has besides: event callbacks (not for a control plane), a device that must be
+/// unplugged first and a network.
+enum { GUEST_TELLS_EVENTS = 1, GUEST_HAS_UNPLUG = 2, GUEST_HAS_NETWORK = 4 };
 
 struct guest {
   uint8_t* ram;
@@ -30,8 +33,11 @@ struct guest {
   int quit;
   int events[GUEST_EVENTS];  // statuses as they were told
   int event_count;
-  int destroyed;                    // how many tables were given back
-  int fail_load;                    // the device refuses
+  int destroyed;  // how many tables were given back
+  int fail_load;  // the device refuses
+  int unplug_asked;
+  int plugged_back;
+  int announced;                    // rounds
   uint8_t marked[GUEST_RAM_PAGES];  // what the tracker of our own was told
 
   // The device: written by the guest's thread while it runs, by save and load while it is stopped.
@@ -40,9 +46,8 @@ struct guest {
   uint32_t registers[4];
 };
 
-/// Starts the thread and makes the machine. `with_events`: not for a control plane. NULL and a line
-/// on stderr if that fails.
-struct guest* guest_new(int state, enum guest_tracking tracking, int with_events);
+/// Starts the thread and makes the machine. NULL and a line on stderr if that fails.
+struct guest* guest_new(int state, enum guest_tracking tracking, unsigned has);
 /// Ends the thread and frees the handles that are left. The memory stays until guest_delete.
 void guest_close(struct guest* guest);
 void guest_delete(struct guest* guest);
@@ -53,5 +58,7 @@ void guest_resume(struct guest* guest);
 void guest_wait_rounds(struct guest* guest, uint64_t rounds);
 /// Blocks until the status was told.
 void guest_wait_status(struct guest* guest, int status);
+/// Blocks until the network was told so many times where the guest is.
+void guest_wait_announced(struct guest* guest, int times);
 /// With the guest stopped: the number of pages that are not what the device says.
 int guest_wrong_pages(const struct guest* guest);
