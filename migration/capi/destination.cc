@@ -63,6 +63,15 @@ int tern_destination_set_autostart(tern_destination* destination, int on,
   });
 }
 
+int tern_destination_update(tern_destination* destination, const tern_settings* settings,
+                            tern_error** error) noexcept {
+  return answer_of(error, [&]() -> Result<void> {
+    TERN_TRY(need({{"destination", destination}, {"settings", settings}}));
+    destination->engine->update(settings_of(settings));
+    return {};
+  });
+}
+
 int tern_destination_hold_switchover(tern_destination* destination, tern_error** error) noexcept {
   return answer_of(error, [&]() -> Result<void> {
     TERN_TRY(need({{"destination", destination}}));

@@ -43,7 +43,7 @@ TEST(Migration, a_writing_guest_moves_and_goes_on_where_it_stopped) {
   EXPECT_EQ(s.total, kRam);
   EXPECT_GE(s.normal, kGuestPages);
   EXPECT_GE(s.never_touched_bytes, kRam / 2);
-  EXPECT_EQ(s.peer, "tern 0.1.0");
+  EXPECT_EQ(s.peer, "tern " TERN_VERSION_STRING);
   ASSERT_TRUE(s.downtime);
   EXPECT_EQ(std::chrono::duration_cast<Milliseconds>(s.downtime_phases.total()), *s.downtime);
 }

@@ -71,9 +71,10 @@ TERN_C_API int tern_source_create(tern_machine* machine, const tern_settings* se
                                   tern_source** out, tern_error** error) TERN_NOTHROW;
 /// Cancels what still runs and waits for its threads.
 TERN_C_API void tern_source_free(tern_source* source) TERN_NOTHROW;
-/// Begins; whether the connection stands is told by statistics and events. Once per source. Errors:
+/// Begins; whether the connection stands is told by statistics and events. Once per source. The
+/// descriptor of an fd: address is tern's from the call on, whatever comes of it. Errors:
 /// invalid_argument (an address that can never work), failed_precondition (started already),
-/// channel.
+/// resource_exhausted (no thread can be started).
 TERN_C_API int tern_source_start(tern_source* source, const char* address,
                                  tern_error** error) TERN_NOTHROW;
 /// Goes on from TERN_STATUS_PRE_SWITCHOVER. Errors: failed_precondition (the status is another).
@@ -104,8 +105,9 @@ TERN_C_API int tern_destination_create(tern_machine* machine, const tern_setting
                                        tern_destination** out, tern_error** error) TERN_NOTHROW;
 /// Stops listening or loading and waits for its threads.
 TERN_C_API void tern_destination_free(tern_destination* destination) TERN_NOTHROW;
-/// Binds and waits for one migration. Errors: invalid_argument, channel (cannot bind),
-/// failed_precondition (listening already).
+/// Binds and waits for one migration. The descriptor of an fd: address is tern's from the call on,
+/// whatever comes of it. Errors: invalid_argument, channel (cannot bind), failed_precondition
+/// (listening already), resource_exhausted.
 TERN_C_API int tern_destination_listen(tern_destination* destination, const char* address,
                                        tern_error** error) TERN_NOTHROW;
 /// URIs of what is really bound (port 0 resolved); empty for fd and exec and when it is over.
@@ -114,6 +116,11 @@ TERN_C_API int tern_destination_listening(const tern_destination* destination, t
 /// Whether a guest that ran on the source starts by itself. Default: yes. Errors: invalid_argument.
 TERN_C_API int tern_destination_set_autostart(tern_destination* destination, int on,
                                               tern_error** error) TERN_NOTHROW;
+/// Takes the settings over that are live at a destination (tern_setting_info.live and acts_on): read when
+/// the guest starts. Errors: invalid_argument.
+TERN_C_API int tern_destination_update(tern_destination* destination,
+                                       const tern_settings* settings,
+                                       tern_error** error) TERN_NOTHROW;
 /// With switchover-ack: delays the acknowledgement until it was released as often. Hold before
 /// listening. Errors: invalid_argument (NULL).
 TERN_C_API int tern_destination_hold_switchover(tern_destination* destination,

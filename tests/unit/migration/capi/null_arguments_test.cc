@@ -83,6 +83,7 @@ TEST(NullArguments, are_refused_by_every_function_that_can_fail) {
   EXPECT_REFUSAL(tern_destination_yank);
   EXPECT_REFUSAL(tern_destination_stats);
   EXPECT_REFUSAL(tern_destination_threads);
+  EXPECT_REFUSAL(tern_destination_update);
   EXPECT_REFUSAL(tern_destination_wait);
   EXPECT_REFUSAL(tern_control_plane_create);
   EXPECT_REFUSAL(tern_control_plane_begin);
