@@ -21,7 +21,8 @@ typedef struct tern_qmp_vm {
   const char* name;  ///< of the VM, for query-name; NULL for none
   int32_t kvm;       ///< the guest runs under KVM
   int32_t reserved;  ///< 0
-  /// Required. The reply to `quit` is on its way; end the process soon.
+  /// Required. The reply to `quit` is on its way; end the process soon. Called while the command
+  /// runs: note it, and wait for nothing of the control plane here.
   void (*quit)(void* user);
   /// Required. The incoming migration failed and exit-on-error is in force: note it and end the
   /// process soon, from another thread. On a migration thread; of the control plane only

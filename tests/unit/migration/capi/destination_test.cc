@@ -64,6 +64,10 @@ TEST_F(CDestination, the_switches_before_listening) {
   EXPECT_EQ(tern_destination_hold_switchover(destination_, nullptr), TERN_OK);
   EXPECT_EQ(tern_destination_release_switchover(destination_, nullptr), TERN_OK);
   EXPECT_EQ(tern_destination_yank(destination_, nullptr), TERN_OK);
+  tern_settings* settings = tern_settings_new();
+  EXPECT_EQ(tern_destination_update(destination_, settings, nullptr), TERN_OK);
+  EXPECT_EQ(tern_destination_update(destination_, nullptr, nullptr), TERN_ERROR_INVALID_ARGUMENT);
+  tern_settings_free(settings);
 }
 
 TEST_F(CDestination, before_it_listens_there_is_nothing_to_see) {
