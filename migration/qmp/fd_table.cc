@@ -8,8 +8,9 @@ namespace tern::qmp {
 Result<void> FdTable::put(const std::string& name, Fd fd) noexcept {
   // fd:3 means descriptor 3, so a name cannot look like a number.
   if (name.size() > kMaxNameBytes || (!name.empty() && name[0] >= '0' && name[0] <= '9')) {
-    return Error(ErrorCode::invalid_argument,
-                 "Parameter 'fdname' expects a name of at most 255 bytes not starting with a digit");
+    return Error(
+        ErrorCode::invalid_argument,
+        "Parameter 'fdname' expects a name of at most 255 bytes not starting with a digit");
   }
   if (fds_.size() >= kMax && fds_.count(name) == 0) {
     return Error(ErrorCode::resource_exhausted,

@@ -116,10 +116,9 @@ TERN_C_API int tern_destination_listening(const tern_destination* destination, t
 /// Whether a guest that ran on the source starts by itself. Default: yes. Errors: invalid_argument.
 TERN_C_API int tern_destination_set_autostart(tern_destination* destination, int on,
                                               tern_error** error) TERN_NOTHROW;
-/// Takes the settings over that are live at a destination (tern_setting_info.live and acts_on): read when
-/// the guest starts. Errors: invalid_argument.
-TERN_C_API int tern_destination_update(tern_destination* destination,
-                                       const tern_settings* settings,
+/// Takes the settings over that are live at a destination (tern_setting_info.live and acts_on):
+/// read when the guest starts. Errors: invalid_argument.
+TERN_C_API int tern_destination_update(tern_destination* destination, const tern_settings* settings,
                                        tern_error** error) TERN_NOTHROW;
 /// With switchover-ack: delays the acknowledgement until it was released as often. Hold before
 /// listening. Errors: invalid_argument (NULL).

@@ -35,8 +35,8 @@ TEST(FdTable, a_second_one_of_the_same_name_closes_the_first) {
 
 TEST(FdTable, names_like_numbers_and_long_ones_are_refused_and_closed) {
   FdTable table;
-  for (const std::string& name : {std::string("3"), std::string("3x"),
-                                  std::string(FdTable::kMaxNameBytes + 1, 'n')}) {
+  for (const std::string& name :
+       {std::string("3"), std::string("3x"), std::string(FdTable::kMaxNameBytes + 1, 'n')}) {
     Fd fd = some_fd();
     const int number = fd.get();
     EXPECT_FALSE(table.put(name, std::move(fd)).has_value());
