@@ -622,8 +622,6 @@ OUTGOING = [
     cmd("migrate", same, name="migrate, fd unknown", uri="fd:nosuch"),
     cmd("query-migrate", same, name="query-migrate after fd unknown"),
     *[cmd("migrate", same, name=f"migrate, fd {n}", uri=f"fd:{n}") for n in range(6)],
-    cmd("migrate", same, name="migrate, exec of nothing", uri="exec:"),
-    ("settle", None, None),
     cmd("migrate", same, name="migrate, mptcp", uri="tcp:127.0.0.1:1,mptcp"),
     ("settle", None, None),
     cmd("migrate-continue", same, name="continue from postcopy-active", state="postcopy-active"),
