@@ -44,9 +44,15 @@ Result<void> RunStates::resume_locked() noexcept {
     name_locked(RunState::shutdown);
     return {};
   }
-  if (run_state() == RunState::running) return {};
-  TERN_TRY(vcpus_.resume_all());
+  const RunState before = run_state();
+  if (before == RunState::running) return {};
+  // Named before it runs: what it does at once, its end even, is done by a running guest.
   set(RunState::running);
+  Result<void> resumed = vcpus_.resume_all();
+  if (!resumed) {
+    set(before);
+    return resumed;
+  }
   hub_.emit("RESUME");
   return {};
 }

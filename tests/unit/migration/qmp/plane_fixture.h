@@ -58,6 +58,7 @@ class RecordingVcpus final : public VcpuControl {
     return before;
   }
   Result<void> resume_all() noexcept override {
+    if (on_resume) on_resume();
     if (fail_resume) return Error(ErrorCode::device, "the disk is gone");
     put(RunState::running, "resume");
     return {};
@@ -71,6 +72,7 @@ class RecordingVcpus final : public VcpuControl {
   }
 
   std::function<void()> on_pause;
+  std::function<void()> on_resume;
   bool fail_pause = false;
   bool fail_resume = false;
 

@@ -149,6 +149,16 @@ TEST_F(RunStatesTest, a_guest_that_runs_is_stopped_even_if_only_its_name_should_
   EXPECT_EQ(events(), Strings{"STOP"});
 }
 
+TEST_F(RunStatesTest, a_guest_that_ends_as_soon_as_it_runs_is_shut_down_and_not_running) {
+  vcpus_.on_resume = [this] {
+    EXPECT_EQ(states_.run_state(), RunState::running) << "named before it runs";
+    states_.guest_shutdown();
+  };
+  ASSERT_TRUE(states_.cont().has_value());
+  EXPECT_EQ(states_.run_state(), RunState::shutdown);
+  EXPECT_FALSE(states_.cont().has_value());
+}
+
 TEST_F(RunStatesTest, a_vcpu_may_tell_its_shutdown_while_it_is_being_stopped) {
   run();
   vcpus_.on_pause = [this] { states_.guest_shutdown(); };
