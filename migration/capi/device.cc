@@ -29,6 +29,21 @@ int get_checked(tern_device_reader* reader, const char* field, T* value, tern_er
   });
 }
 
+template <typename T>
+int get_array(tern_device_reader* reader, const char* field, T* values, size_t count,
+              tern_error** error,
+              Result<void> (DeviceReader::*get)(std::string_view, std::span<T>) noexcept) noexcept {
+  return answer_of(error, [&]() -> Result<void> {
+    TERN_TRY(need({{"reader", reader}, {"field", field}}));
+    if (count != 0) TERN_TRY(need({{"values", values}}));
+    // Before it is multiplied with the size of an element.
+    if (count > reader->reader->left()) {
+      return reader->reader->bad_value(field, "the section has fewer bytes than it has elements");
+    }
+    return (reader->reader->*get)(field, std::span<T>(values, count));
+  });
+}
+
 }  // namespace
 }  // namespace tern::capi
 
@@ -137,27 +152,11 @@ int tern_device_get_buffer(tern_device_reader* reader, const char* field, size_t
 
 int tern_device_get_u32_array(tern_device_reader* reader, const char* field, uint32_t* values,
                               size_t count, tern_error** error) noexcept {
-  return answer_of(error, [&]() -> Result<void> {
-    TERN_TRY(need({{"reader", reader}, {"field", field}}));
-    if (count != 0) TERN_TRY(need({{"values", values}}));
-    // Before it is multiplied with the size of an element.
-    if (count > reader->reader->left()) {
-      return reader->reader->bad_value(field, "the section has fewer bytes than it has elements");
-    }
-    return reader->reader->get_u32_array(field, {values, count});
-  });
+  return get_array(reader, field, values, count, error, &DeviceReader::get_u32_array);
 }
-
 int tern_device_get_u64_array(tern_device_reader* reader, const char* field, uint64_t* values,
                               size_t count, tern_error** error) noexcept {
-  return answer_of(error, [&]() -> Result<void> {
-    TERN_TRY(need({{"reader", reader}, {"field", field}}));
-    if (count != 0) TERN_TRY(need({{"values", values}}));
-    if (count > reader->reader->left()) {
-      return reader->reader->bad_value(field, "the section has fewer bytes than it has elements");
-    }
-    return reader->reader->get_u64_array(field, {values, count});
-  });
+  return get_array(reader, field, values, count, error, &DeviceReader::get_u64_array);
 }
 
 size_t tern_device_left(const tern_device_reader* reader) noexcept {

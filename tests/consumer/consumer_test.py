@@ -19,6 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 
 import tap
+from command import call
 
 BUILD = None
 COMPILER = []
@@ -32,22 +33,6 @@ def example(page, language):
     if block is None:
         raise AssertionError(f"{page} has no ```{language} block to build")
     return block[1]
-
-
-def call(command, cwd=None, env=None):
-    """What a command prints; a failure shows all of it."""
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}")
-    return done.stdout
 
 
 def public_names():

@@ -4,41 +4,24 @@
 // announcement after it, the list of its threads, and yank.
 #include <gtest/gtest.h>
 
-#include <atomic>
+#include <array>
 #include <set>
 
+#include "tests/doubles/devices.h"
 #include "tests/doubles/pair.h"
 
 namespace tern {
 namespace {
 
+using test::CountingNetwork;
+using test::HeldDevice;
 using test::Pair;
+using test::SlowDevice;
 using Strings = std::vector<std::string>;
 
-class Device final : public UnplugDevice {
- public:
-  explicit Device(std::string id) : id_(std::move(id)) {}
-  std::string_view id() const noexcept override { return id_; }
-  Result<void> request_unplug() noexcept override {
-    ++requests;
-    if (refuses) return Error(ErrorCode::device, "no hotplug controller");
-    return {};
-  }
-  bool unplugged() const noexcept override { return gone; }
-  void plug_back() noexcept override { ++plugged_back; }
-
-  std::atomic<bool> gone{false};
-  std::atomic<bool> refuses{false};
-  std::atomic<int> requests{0};
-  std::atomic<int> plugged_back{0};
-
- private:
-  const std::string id_;
-};
-
 struct UnplugPair : Pair {
-  Device net0{"net0"};
-  Device net1{"net1"};
+  HeldDevice net0{"net0"};
+  HeldDevice net1{"net1"};
   std::array<UnplugDevice*, 2> devices{&net0, &net1};
   UnplugPair() {
     adjust_a = [this](Machine& machine) { machine.unplug = devices; };
@@ -153,32 +136,11 @@ TEST(Yank, of_the_destination_fails_both_sides_and_the_guest_runs_on) {
   EXPECT_TRUE(pair.a.running());
 }
 
-/// A destination's device that never ends its load while the test wants so.
-class StuckDevice final : public DeviceSection {
- public:
-  const SectionId& id() const noexcept override { return id_; }
-  Result<void> save(DeviceWriter& w) noexcept override {
-    w.put_u8("n", 1);
-    return {};
-  }
-  Result<void> load(DeviceReader& r, uint32_t) noexcept override {
-    (void)TERN_TRY(r.get_u8("n"));
-    reached = true;
-    reached.notify_all();
-    stuck.wait(true);
-    return {};
-  }
-  std::atomic<bool> reached{false};
-  std::atomic<bool> stuck{true};
-
- private:
-  const SectionId id_{"stuck", 0, 1, 1};
-};
-
 TEST(Yank, a_source_that_is_destroyed_after_the_commit_does_not_wait_for_the_peers_last_word) {
   Pair pair;
-  StuckDevice here;
-  StuckDevice there;
+  SlowDevice here(16);
+  SlowDevice there(16);
+  there.hold();
   std::array<DeviceSection*, 2> a_devices{&pair.a, &here};
   std::array<DeviceSection*, 2> b_devices{&pair.b, &there};
   pair.adjust_a = [&](Machine& machine) { machine.devices = a_devices; };
@@ -188,13 +150,12 @@ TEST(Yank, a_source_that_is_destroyed_after_the_commit_does_not_wait_for_the_pee
   settings.final_timeout = 86400000;
   pair.prepare(settings);
   pair.start();
-  there.reached.wait(false);
+  there.wait_reached();
   // The device state follows the end of the stream only after the commit.
   EXPECT_FALSE(pair.source->cancel().has_value()) << "too late";
   pair.source.reset();  // would wait for a day
   EXPECT_EQ(pair.a.run_state(), RunState::postmigrate) << "stopped and complete";
-  there.stuck = false;
-  there.stuck.notify_all();
+  there.let_go();
   pair.destination->wait();
 }
 
@@ -232,40 +193,24 @@ TEST(Threads, are_listed_with_qemus_names_while_they_run) {
   pair.source.reset();
 }
 
-class Network final : public SelfAnnouncer {
- public:
-  void announce(std::span<const std::string> interfaces) noexcept override {
-    EXPECT_TRUE(interfaces.empty()) << "all of them";
-    ran = ran && machine->running();
-    ++count;
-    count.notify_all();
-  }
-  test::TestMachine* machine = nullptr;
-  std::atomic<bool> ran{true};
-  std::atomic<int> count{0};
-};
-
-TEST(Announce, the_network_is_told_where_the_guest_is_as_often_as_it_was_asked) {
+TEST(Announce, the_network_is_told_where_the_guest_is_once_it_runs_there) {
   Pair pair;
-  Network network;
-  network.machine = &pair.b;
+  CountingNetwork network;
   pair.adjust_b = [&](Machine& machine) { machine.announcer = &network; };
   Settings settings;
-  settings.announce_initial = settings.announce_max = settings.announce_step = 1;
-  settings.announce_rounds = 3;
+  settings.announce_rounds = 1;
   pair.prepare(settings);
   pair.start();
+  network.wait_for(1);
+  EXPECT_TRUE(pair.b.running());
+  EXPECT_TRUE(network.last().empty()) << "all interfaces";
+  pair.source->wait();
   pair.destination->wait();
-  for (int now = network.count; now < 3; now = network.count) network.count.wait(now);
-  EXPECT_TRUE(network.ran) << "the guest ran each time";
-  pair.destination.reset();
-  EXPECT_EQ(network.count, 3);
 }
 
 TEST(Announce, a_guest_that_does_not_start_is_not_announced) {
   Pair pair;
-  Network network;
-  network.machine = &pair.b;
+  CountingNetwork network;
   pair.adjust_b = [&](Machine& machine) { machine.announcer = &network; };
   pair.prepare({});
   pair.destination->set_autostart(false);
@@ -273,7 +218,7 @@ TEST(Announce, a_guest_that_does_not_start_is_not_announced) {
   pair.source->wait();
   pair.destination->wait();
   pair.destination.reset();
-  EXPECT_EQ(network.count, 0);
+  EXPECT_EQ(network.count(), 0);
 }
 
 }  // namespace

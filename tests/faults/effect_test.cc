@@ -9,18 +9,22 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
+#include <array>
 #include <set>
 
 #include "base/fd.h"
 #include "tern/catalog.h"
+#include "tests/doubles/devices.h"
 #include "tests/doubles/pair.h"
 #include "tests/doubles/stream_maker.h"
 
 namespace tern {
 namespace {
 
+using test::CountingNetwork;
+using test::HeldDevice;
 using test::Pair;
+using test::SlowDevice;
 using Strings = std::vector<std::string>;
 
 /// A TCP port of ours that does with a connection what the test wants, or nothing.
@@ -67,22 +71,10 @@ std::string failure_towards(const RawPeer& peer, const Settings& settings) {
   return (*source)->stats().error_desc;
 }
 
-class Network final : public SelfAnnouncer {
- public:
-  void announce(std::span<const std::string> /*interfaces*/) noexcept override {
-    ++count;
-    count.notify_all();
-  }
-  void wait_for(int wanted) {
-    for (int now = count; now < wanted; now = count) count.wait(now);
-  }
-  std::atomic<int> count{0};
-};
-
 /// How often a guest that arrives is announced before a pause of minutes, or in all.
 int announcements(const AnnounceParameters& wanted, int wait_for) {
   Pair pair;
-  Network network;
+  CountingNetwork network;
   pair.adjust_b = [&](Machine& machine) { machine.announcer = &network; };
   Settings settings;
   settings.announce_initial = wanted.initial;
@@ -94,7 +86,7 @@ int announcements(const AnnounceParameters& wanted, int wait_for) {
   pair.destination->wait();
   network.wait_for(wait_for);
   pair.destination.reset();  // ends the series
-  return network.count;
+  return network.count();
 }
 
 TEST(Effect, announce_initial) {
@@ -229,27 +221,6 @@ TEST(Effect, x_idle_timeout) {
   EXPECT_NE(why.find("x-idle-timeout"), std::string::npos) << why;
 }
 
-/// A device whose load waits until it is allowed to end.
-class SlowDevice final : public DeviceSection {
- public:
-  explicit SlowDevice(size_t bytes) : bytes_(bytes) {}
-  const SectionId& id() const noexcept override { return id_; }
-  Result<void> save(DeviceWriter& w) noexcept override {
-    w.put_buffer("bytes", std::vector<std::byte>(bytes_, std::byte{7}));
-    return {};
-  }
-  Result<void> load(DeviceReader& r, uint32_t) noexcept override {
-    (void)TERN_TRY(r.get_buffer("bytes", bytes_));
-    allowed.wait(false);
-    return {};
-  }
-  std::atomic<bool> allowed{true};
-
- private:
-  const SectionId id_{"slow", 0, 1, 1};
-  const size_t bytes_;
-};
-
 struct DevicePair : Pair {
   explicit DevicePair(size_t bytes) : here(bytes), there(bytes) {
     adjust_a = [this](Machine& machine) { machine.devices = a_devices; };
@@ -263,7 +234,7 @@ struct DevicePair : Pair {
 
 TEST(Effect, x_final_timeout) {
   DevicePair pair(16);
-  pair.there.allowed = false;
+  pair.there.hold();
   Settings settings;
   settings.final_timeout = 100;
   pair.prepare(settings);
@@ -272,20 +243,10 @@ TEST(Effect, x_final_timeout) {
   const std::string why = pair.source->stats().error_desc;
   EXPECT_NE(why.find("x-final-timeout"), std::string::npos) << why;
   EXPECT_TRUE(pair.a.running());
-  pair.there.allowed = true;
-  pair.there.allowed.notify_all();
+  pair.there.let_go();
   pair.destination->wait();
   EXPECT_FALSE(pair.b.running());
 }
-
-class HeldDevice final : public UnplugDevice {
- public:
-  std::string_view id() const noexcept override { return "net0"; }
-  Result<void> request_unplug() noexcept override { return {}; }
-  bool unplugged() const noexcept override { return gone; }
-  void plug_back() noexcept override {}
-  std::atomic<bool> gone{false};
-};
 
 struct WaitingPair : Pair {
   HeldDevice held;

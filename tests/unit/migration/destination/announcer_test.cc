@@ -3,39 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <mutex>
+#include "tests/doubles/devices.h"
 
 namespace tern {
 namespace {
-
-class Recorder final : public SelfAnnouncer {
- public:
-  void announce(std::span<const std::string> interfaces) noexcept override {
-    const std::lock_guard lock(mutex_);
-    ++count_;
-    last_.assign(interfaces.begin(), interfaces.end());
-    changed_.notify_all();
-  }
-  void wait_for(int count) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return count_ >= count; });
-  }
-  int count() {
-    const std::lock_guard lock(mutex_);
-    return count_;
-  }
-  std::vector<std::string> last() {
-    const std::lock_guard lock(mutex_);
-    return last_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int count_ = 0;
-  std::vector<std::string> last_;
-};
 
 TEST(Announcer, delays_grow_by_the_step_up_to_the_ceiling) {
   const AnnounceParameters qemus;  // 50, 550, 5, 100
@@ -51,7 +22,7 @@ TEST(Announcer, delays_grow_by_the_step_up_to_the_ceiling) {
 }
 
 TEST(Announcer, sends_as_many_rounds_as_it_was_told_to_the_interfaces_it_was_told) {
-  Recorder vmm;
+  test::CountingNetwork vmm;
   ThreadList threads;
   Announcer announcer(vmm, "", threads);
   ASSERT_TRUE(
@@ -64,7 +35,7 @@ TEST(Announcer, sends_as_many_rounds_as_it_was_told_to_the_interfaces_it_was_tol
 }
 
 TEST(Announcer, no_round_asks_nobody) {
-  Recorder vmm;
+  test::CountingNetwork vmm;
   ThreadList threads;
   Announcer announcer(vmm, "", threads);
   ASSERT_TRUE(announcer.start({.initial = 1, .max = 1, .rounds = 0, .step = 1}, {}).has_value());
@@ -73,7 +44,7 @@ TEST(Announcer, no_round_asks_nobody) {
 }
 
 TEST(Announcer, stopped_it_does_not_wait_for_the_next_round) {
-  Recorder vmm;
+  test::CountingNetwork vmm;
   ThreadList threads;
   Announcer announcer(vmm, "", threads);
   ASSERT_TRUE(announcer.start({.initial = 100000, .max = 100000, .rounds = 1000, .step = 1}, {})
@@ -86,7 +57,7 @@ TEST(Announcer, stopped_it_does_not_wait_for_the_next_round) {
 }
 
 TEST(Announcer, started_again_the_old_series_ends) {
-  Recorder vmm;
+  test::CountingNetwork vmm;
   ThreadList threads;
   Announcer announcer(vmm, "", threads);
   ASSERT_TRUE(

@@ -3,28 +3,17 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <thread>
+
+#include "tests/doubles/devices.h"
 
 namespace tern::qmp {
 namespace {
 
-class Counter final : public SelfAnnouncer {
- public:
-  void announce(std::span<const std::string>) noexcept override {
-    ++count;
-    count.notify_all();
-  }
-  void wait_for(int wanted) {
-    for (int now = count; now < wanted; now = count) count.wait(now);
-  }
-  std::atomic<int> count{0};
-};
-
 constexpr AnnounceParameters kLong{.initial = 100000, .max = 100000, .rounds = 1000, .step = 1};
 
 TEST(Announcements, each_id_has_a_series_of_its_own) {
-  Counter vmm;
+  test::CountingNetwork vmm;
   Announcements announcements(&vmm);
   ASSERT_TRUE(announcements.start("", kLong, {}).has_value());
   ASSERT_TRUE(announcements.start("a", kLong, {}).has_value());
@@ -33,7 +22,7 @@ TEST(Announcements, each_id_has_a_series_of_its_own) {
 }
 
 TEST(Announcements, any_numbers_are_taken_as_in_qemu) {
-  Counter vmm;
+  test::CountingNetwork vmm;
   Announcements announcements(&vmm);
   constexpr uint64_t kMost = INT64_MAX;
   ASSERT_TRUE(announcements.start("", {kMost, kMost, kMost, kMost}, {}).has_value());
@@ -43,7 +32,7 @@ TEST(Announcements, any_numbers_are_taken_as_in_qemu) {
 }
 
 TEST(Announcements, a_series_that_is_over_makes_room_for_another) {
-  Counter vmm;
+  test::CountingNetwork vmm;
   Announcements announcements(&vmm);
   for (size_t i = 0; i < 3 * Announcements::kMax; ++i) {
     // Room comes when the last round is over, which is soon, but not at once.
@@ -61,7 +50,7 @@ TEST(Announcements, without_a_network_device_nothing_is_sent_and_nothing_is_wron
 }
 
 TEST(Announcements, a_client_cannot_start_threads_without_end) {
-  Counter vmm;
+  test::CountingNetwork vmm;
   Announcements announcements(&vmm);
   for (size_t i = 0; i < Announcements::kMax; ++i) {
     ASSERT_TRUE(announcements.start(std::to_string(i), kLong, {}).has_value());

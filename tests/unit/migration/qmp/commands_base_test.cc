@@ -4,7 +4,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <algorithm>
-#include <atomic>
 
 #include <cstdio>
 #include <fstream>
@@ -15,6 +14,7 @@
 
 #include "migration/qmp/command_table.h"
 #include "tern/version.h"
+#include "tests/doubles/devices.h"
 #include "tests/unit/migration/qmp/plane_fixture.h"
 
 namespace tern::qmp {
@@ -109,14 +109,7 @@ TEST_F(BaseCommands, query_events_lists_what_the_schema_has) {
 }
 
 TEST_F(BaseCommands, a_guest_that_came_here_stopped_is_announced_by_its_first_cont_only) {
-  class Network final : public SelfAnnouncer {
-   public:
-    void announce(std::span<const std::string>) noexcept override {
-      ++count;
-      count.notify_all();
-    }
-    std::atomic<int> count{0};
-  } network;
+  test::CountingNetwork network;
   machine_.announcer = &network;
   Settings settings = qmp_settings();
   settings.announce_rounds = 1;
@@ -124,13 +117,13 @@ TEST_F(BaseCommands, a_guest_that_came_here_stopped_is_announced_by_its_first_co
   ASSERT_TRUE(destination_.vcpus().resume_all().has_value());
   destination_.become(Status::completed);
   ASSERT_EQ(state(), "paused");
-  EXPECT_EQ(network.count, 0);
+  EXPECT_EQ(network.count(), 0);
   EXPECT_EQ(value("cont"), kOk);
-  for (int now = network.count; now < 1; now = network.count) network.count.wait(now);
+  network.wait_for(1);
   EXPECT_EQ(value("stop"), kOk);
   EXPECT_EQ(value("cont"), kOk);
   plane_.reset();
-  EXPECT_EQ(network.count, 1);
+  EXPECT_EQ(network.count(), 1);
 }
 
 TEST_F(BaseCommands, pmemsave_writes_guest_memory) {
