@@ -35,6 +35,17 @@ class Channel {
   /// deadline. Errors: channel, timed_out (names the deadline), cancelled (after shutdown()).
   virtual Result<size_t> read_some(std::span<std::byte> into) noexcept = 0;
 
+  /// The same into several pieces (1..1024, at least one of them not empty), filled in order. Fewer
+  /// bytes than there is room for say nothing about the end.
+  virtual Result<size_t> read_into(std::span<const iovec> pieces) noexcept {
+    for (const iovec& piece : pieces) {
+      if (piece.iov_len != 0) {
+        return read_some({static_cast<std::byte*>(piece.iov_base), piece.iov_len});
+      }
+    }
+    return Error(ErrorCode::invalid_argument, "read_into no space");
+  }
+
   /// Writes at least one byte of the slices (at most 1024 of them) and returns how many. An error
   /// means that no byte of THIS call was accepted. That the kernel took the bytes does not mean
   /// that the peer has them.
@@ -69,7 +80,13 @@ class Connector {
   /// Makes a blocked connect return `cancelled`. Any thread, idempotent.
   virtual void abort() noexcept = 0;
   virtual std::string describe() const noexcept = 0;
+  /// false for fd: and exec:, which lead to one channel only.
+  virtual bool connects_many() const noexcept { return true; }
 };
+
+/// What to say where multifd meets an address of one channel (QEMU's sentence).
+inline constexpr std::string_view kNeedsManyChannels =
+    "Migration requires multi-channel URIs (e.g. tcp)";
 
 /// A destination's: accepts connections, on mig/dst/listen.
 class Listener {
@@ -77,6 +94,10 @@ class Listener {
   virtual ~Listener() = default;
   /// Blocks without limit until somebody connects or abort() is called (`cancelled`).
   virtual Result<std::unique_ptr<Channel>> accept() noexcept = 0;
+  /// The same, but not longer than this. Errors: also timed_out.
+  virtual Result<std::unique_ptr<Channel>> accept_within(Milliseconds) noexcept {
+    return Error(ErrorCode::timed_out, "nobody else can connect");
+  }
   virtual void abort() noexcept = 0;
   /// false for fd: and exec:, which give one channel and then an error.
   virtual bool accepts_many() const noexcept = 0;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/slices.h"
+
 namespace tern {
 
 StreamReader::StreamReader(Channel& channel, size_t buffer_bytes, uint64_t first_offset) noexcept
@@ -181,17 +183,10 @@ Result<void> StreamWriter::put_reference(const std::byte* data, size_t size) noe
 Result<void> StreamWriter::flush() noexcept {
   std::span<iovec> left(slices_);
   while (!left.empty()) {
-    size_t taken = TERN_TRY(channel_.write_some(left));
+    const size_t taken = TERN_TRY(channel_.write_some(left));
     accepted_ += taken;
     pending_ -= taken;
-    while (!left.empty() && taken >= left.front().iov_len) {
-      taken -= left.front().iov_len;
-      left = left.subspan(1);
-    }
-    if (taken > 0) {
-      left.front().iov_base = static_cast<std::byte*>(left.front().iov_base) + taken;
-      left.front().iov_len -= taken;
-    }
+    advance(left, taken);
   }
   slices_.clear();
   arena_used_ = 0;

@@ -34,6 +34,39 @@ std::string_view to_string(Ending ending) noexcept {
   return "none";
 }
 
+void Progress::set_channels(size_t count) noexcept {
+  const MutexLock lock(mutex_);
+  channels_ = std::make_unique<ChannelCounters[]>(count);
+  channel_peers_.resize(count);
+  channel_count_.store(count, std::memory_order_release);
+}
+
+void Progress::set_channel_peer(size_t channel, std::string peer) noexcept {
+  const MutexLock lock(mutex_);
+  if (channel < channel_peers_.size()) channel_peers_[channel] = std::move(peer);
+}
+
+uint64_t Progress::multifd_bytes() const noexcept {
+  uint64_t sum = 0;
+  const size_t count = channel_count_.load(std::memory_order_acquire);
+  for (size_t i = 0; i < count; ++i) sum += channels_[i].bytes.get();
+  return sum;
+}
+
+uint64_t Progress::normal_pages() const noexcept {
+  uint64_t sum = ram.normal.get();
+  const size_t count = channel_count_.load(std::memory_order_acquire);
+  for (size_t i = 0; i < count; ++i) sum += channels_[i].normal.get();
+  return sum;
+}
+
+uint64_t Progress::pages() const noexcept {
+  uint64_t sum = normal_pages() + ram.duplicate.get();
+  const size_t count = channel_count_.load(std::memory_order_acquire);
+  for (size_t i = 0; i < count; ++i) sum += channels_[i].zero.get();
+  return sum;
+}
+
 void Progress::begin() noexcept {
   const MutexLock lock(mutex_);
   began_ = clock_.now();
@@ -51,7 +84,7 @@ void Progress::end() noexcept {
   if (ended_ || !began_) return;
   ended_ = clock_.now();
   const Nanoseconds moving = (*ended_ - *began_) - base_.setup_time;
-  if (moving.count() > 0) base_.mbps = megabits_per_s(transferred.get(), moving);
+  if (moving.count() > 0) base_.mbps = megabits_per_s(transferred.get() + multifd_bytes(), moving);
 }
 
 void Progress::set_downtime(const DowntimePhases& phases, bool over) noexcept {
@@ -106,8 +139,8 @@ void Progress::tick() noexcept {
   const Nanoseconds now = clock_.now();
   const Nanoseconds dt = now - window_start_;
   if (dt < kWindow) return;
-  const uint64_t bytes = transferred.get();
-  const uint64_t pages = ram.normal.get() + ram.duplicate.get();
+  const uint64_t bytes = transferred.get() + multifd_bytes();
+  const uint64_t pages = this->pages();
   base_.mbps = megabits_per_s(bytes - window_bytes_, dt);
   base_.pages_per_second = static_cast<uint64_t>(static_cast<double>(pages - window_pages_) * 1e9 /
                                                  static_cast<double>(dt.count()));
@@ -121,16 +154,23 @@ StatsSnapshot Progress::snapshot() const noexcept {
   StatsSnapshot s = base_;
   s.taken_at = clock_.now();
   if (began_) s.total_time = in_ms((ended_ ? *ended_ : s.taken_at) - *began_);
-  s.transferred = transferred.get();
+  s.multifd_bytes = multifd_bytes();
+  s.transferred = transferred.get() + s.multifd_bytes;
   s.remaining = remaining.get();
   s.total = total.get();
-  s.duplicate = ram.duplicate.get();
-  s.normal = ram.normal.get();
+  s.normal = normal_pages();
+  s.duplicate = pages() - s.normal;
   s.normal_bytes = s.normal * s.page_size;
   s.dirty_pages_rate = dirty_pages_rate.get();
   s.dirty_sync_count = dirty_sync_count.get();
   s.precopy_bytes = precopy_bytes.get();
   s.downtime_bytes = downtime_bytes.get();
+  for (size_t i = 0; i < channel_peers_.size(); ++i) {
+    const ChannelCounters& c = channels_[i];
+    s.channels.push_back({static_cast<uint32_t>(i), channel_peers_[i], c.bytes.get(),
+                          c.packets.get(), c.syncs.get(), c.normal.get(), c.zero.get(),
+                          c.compressed.get()});
+  }
   return s;
 }
 

@@ -4,8 +4,11 @@
 // The threads that migrate write, anybody reads; nothing here decides.
 #pragma once
 
+#include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/mutex.h"
 #include "stats/ram_counters.h"
@@ -28,6 +31,16 @@ class Progress {
   Counter dirty_sync_count;
   Counter dirty_pages_rate;
   Counter total;  // bytes of RAM
+
+  /// The multifd channels; once, before the first of them is used.
+  void set_channels(size_t count) noexcept TERN_EXCLUDES(mutex_);
+  void set_channel_peer(size_t channel, std::string peer) noexcept TERN_EXCLUDES(mutex_);
+  ChannelCounters& channel(size_t index) noexcept { return channels_[index]; }
+  /// Bytes on all multifd channels.
+  uint64_t multifd_bytes() const noexcept;
+  /// Pages sent or received over all channels, with data and in all.
+  uint64_t normal_pages() const noexcept;
+  uint64_t pages() const noexcept;
 
   /// The migration begins; start of total-time.
   void begin() noexcept TERN_EXCLUDES(mutex_);
@@ -60,6 +73,10 @@ class Progress {
   Nanoseconds window_start_ TERN_GUARDED_BY(mutex_){0};
   uint64_t window_bytes_ TERN_GUARDED_BY(mutex_) = 0;
   uint64_t window_pages_ TERN_GUARDED_BY(mutex_) = 0;
+  std::vector<std::string> channel_peers_ TERN_GUARDED_BY(mutex_);
+  // The array is made once, before other threads know of it.
+  std::unique_ptr<ChannelCounters[]> channels_;
+  std::atomic<size_t> channel_count_{0};
 };
 
 }  // namespace tern

@@ -22,6 +22,16 @@ class Counter {
   std::atomic<uint64_t> value_{0};
 };
 
+/// One multifd channel. Written by its thread.
+struct alignas(64) ChannelCounters {
+  Counter bytes;       // on the channel, with headers
+  Counter packets;     // with pages or without
+  Counter syncs;       // of them those that carried SYNC
+  Counter normal;      // pages with data
+  Counter zero;        // pages of zeros in packets
+  Counter compressed;  // of the normal ones those that went compressed
+};
+
 /// Written by the thread that sends or loads RAM. On a cache line of its own, so that counting does
 /// not slow others.
 struct alignas(64) RamCounters {

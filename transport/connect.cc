@@ -209,6 +209,7 @@ class FdConnector final : public SchemeConnector {
       return Error(ErrorCode::failed_precondition, uri_ + " gives one connection only");
     return std::move(channel_);
   }
+  bool connects_many() const noexcept override { return false; }
 
  private:
   std::unique_ptr<Channel> channel_;
@@ -225,6 +226,7 @@ class ExecConnector final : public SchemeConnector {
     TERN_TRY(check_aborted());
     return TERN_TRY(ExecChannel::spawn(exec_.args, Direction::outgoing, options_));
   }
+  bool connects_many() const noexcept override { return false; }
 
  private:
   const ExecAddress exec_;

@@ -24,7 +24,7 @@ namespace tern::transport {
 namespace {
 
 /// Room for all channels of a migration to arrive at once: a full queue makes a unix connect fail.
-constexpr int kBacklog = 16;
+constexpr int kBacklog = 255 + 2;
 
 Result<Fd> bind_one(const SockAddr& address, bool v6only, const std::string& shown) noexcept {
   const auto failed = [&](int err) {
@@ -134,13 +134,25 @@ class SocketListener final : public BoundListener {
         interrupt_(std::move(eventfd)) {}
 
   Result<std::unique_ptr<Channel>> accept() noexcept override {
+    return accept_until(TimePoint::max());
+  }
+  Result<std::unique_ptr<Channel>> accept_within(Milliseconds time) noexcept override {
+    return accept_until(time_after(time));
+  }
+  void abort() noexcept override { interrupt_.raise(); }
+  bool accepts_many() const noexcept override { return true; }
+  std::vector<Address> bound() const noexcept override { return bound_; }
+
+ private:
+  Result<std::unique_ptr<Channel>> accept_until(TimePoint until) noexcept {
     for (;;) {
       std::vector<pollfd> ready;
       for (const Fd& socket : sockets_) ready.push_back({socket.get(), POLLIN, 0});
-      const Wait wait = TERN_TRY(wait_ready(ready, interrupt_, TimePoint::max()));
+      const Wait wait = TERN_TRY(wait_ready(ready, interrupt_, until));
       if (wait == Wait::interrupted) {
         return Error(ErrorCode::cancelled, describe() + " was aborted");
       }
+      if (wait == Wait::timed_out) return Error(ErrorCode::timed_out, "nobody connected");
       // Not always from the first: a flood on one address must not starve the other.
       for (size_t i = 0; i < ready.size(); ++i) {
         const size_t at = (next_ + i) % ready.size();
@@ -155,11 +167,7 @@ class SocketListener final : public BoundListener {
       }
     }
   }
-  void abort() noexcept override { interrupt_.raise(); }
-  bool accepts_many() const noexcept override { return true; }
-  std::vector<Address> bound() const noexcept override { return bound_; }
 
- private:
   /// An empty Fd: whoever it was has gone, or the network reported an old error of the connection.
   Result<Fd> accept_one(int socket) const noexcept {
     Fd fd(::accept4(socket, nullptr, nullptr, SOCK_CLOEXEC));

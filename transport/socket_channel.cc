@@ -95,6 +95,17 @@ Result<size_t> SocketChannel::read_some(std::span<std::byte> into) noexcept {
                   interrupt_, read_deadline_, "read from", description_);
 }
 
+Result<size_t> SocketChannel::read_into(std::span<const iovec> pieces) noexcept {
+  const std::span<const iovec> some = writable_slices(pieces);
+  if (some.empty()) return Error(ErrorCode::invalid_argument, "read_into no space");
+  const int fd = socket_.get();
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(some.data());  // recvmsg writes to what it points to only
+  message.msg_iovlen = some.size();
+  return io_until([&] { return ::recvmsg(fd, &message, MSG_DONTWAIT); }, fd, POLLIN, interrupt_,
+                  read_deadline_, "read from", description_);
+}
+
 Result<size_t> SocketChannel::write_some(std::span<const iovec> slices) noexcept {
   const std::span<const iovec> some = writable_slices(slices);
   if (some.empty()) return Error(ErrorCode::invalid_argument, "write_some of no bytes");

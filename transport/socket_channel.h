@@ -49,6 +49,7 @@ class SocketChannel final : public Channel {
                                                     const SocketOptions& options) noexcept;
 
   Result<size_t> read_some(std::span<std::byte> into) noexcept override;
+  Result<size_t> read_into(std::span<const iovec> pieces) noexcept override;
   Result<size_t> write_some(std::span<const iovec> slices) noexcept override;
   void set_read_deadline(Deadline deadline) noexcept override { read_deadline_.set(deadline); }
   /// Also lengthens TCP_USER_TIMEOUT where the deadline is longer than the stall timeout: the

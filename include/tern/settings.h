@@ -40,6 +40,16 @@ TERN_API Result<PeerVersion> peer_version_from(std::string_view text) noexcept;
 /// others none.
 TERN_API std::optional<PeerVersion> peer_version_of_machine(std::string_view machine) noexcept;
 
+/// How multifd channels pack pages (QEMU's MultiFDCompression).
+enum class MultifdCompression { none, zlib, zstd };
+TERN_API std::string_view to_string(MultifdCompression method) noexcept;
+
+/// Who looks for pages of zeros (QEMU's ZeroPageDetection): nobody, so that they travel like
+/// others; mig/src/main, which sends a record for each; or with multifd the threads of the
+/// channels, in their packets.
+enum class ZeroPageDetection { none, legacy, multifd };
+TERN_API std::string_view to_string(ZeroPageDetection where) noexcept;
+
 /// One value per migration; frozen when it starts, except where the comment says "live".
 struct Settings {
   // ---- capabilities (docs/reference/capabilities.md)
@@ -47,6 +57,8 @@ struct Settings {
   bool pause_before_switchover = false;
   bool validate_uuid = false;
   bool switchover_ack = false;
+  bool multifd = false;
+  bool zero_copy_send = false;
 
   // ---- parameters (docs/reference/parameters.md)
   /// Ceiling for page data in bytes/s, 0 = no limit. Live.
@@ -58,6 +70,14 @@ struct Settings {
   /// Not set: taken from the machine name, otherwise tern.
   std::optional<PeerVersion> peer_version;
 
+  uint32_t multifd_channels = 2;  ///< 1..255
+  MultifdCompression multifd_compression = MultifdCompression::none;
+  uint32_t multifd_zlib_level = 1;  ///< 0..9
+  uint32_t multifd_zstd_level = 1;  ///< 0..20
+  ZeroPageDetection zero_page_detection = ZeroPageDetection::multifd;
+  /// To a tern destination: batches that compression would not bring there sooner go as they are.
+  bool multifd_adaptive = true;
+
   /// Self-announcement at the destination once the guest runs there (tern/announce.h).
   uint64_t announce_initial = 50;  ///< ms, 0..100000
   uint64_t announce_max = 550;     ///< ms, 0..100000
@@ -68,6 +88,7 @@ struct Settings {
   uint32_t connect_timeout = 30000;  ///< source: until the connection stands
   uint32_t handshake_timeout =
       30000;  ///< until the peer's first words; destination: its header after accept
+  uint32_t channel_timeout = 30000;  ///< destination: from the first multifd channel to the last
   uint32_t stall_timeout =
       60000;  ///< no byte moved where one is due; tern peers ping to prove life
   uint32_t idle_timeout =

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tern/clock.h"
 #include "tern/events.h"
@@ -46,6 +47,18 @@ enum class Ending {
 };
 TERN_API std::string_view to_string(Ending ending) noexcept;
 
+/// One multifd channel.
+struct ChannelStats {
+  uint32_t id = 0;
+  std::string peer;              ///< "tcp:127.0.0.1:4444", "" before it is there
+  uint64_t bytes = 0;            ///< on the channel, with headers
+  uint64_t packets = 0;          ///< with pages or without
+  uint64_t syncs = 0;            ///< of them those that carried SYNC
+  uint64_t normal = 0;           ///< pages with data
+  uint64_t zero = 0;             ///< pages of zeros in packets
+  uint64_t compressed_pages = 0; ///< of the normal ones those that went compressed
+};
+
 struct StatsSnapshot {
   Nanoseconds taken_at{0};  ///< Clock::now() when the snapshot was made
   Status status = Status::none;
@@ -73,6 +86,8 @@ struct StatsSnapshot {
   uint64_t precopy_bytes = 0;
   uint64_t downtime_bytes = 0;
   uint64_t page_size = 4096;
+  uint64_t multifd_bytes = 0;  ///< of transferred, what the multifd channels carried
+  std::vector<ChannelStats> channels;
 
   // ---- what was chosen at run time
   std::string tracker;               ///< "kvm-bitmap", "wp-async", "wp-sync", "" if none

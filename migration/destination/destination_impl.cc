@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/destination/destination_impl.h"
 
+#include <array>
+
+#include "base/wire_int.h"
 #include "migration/params/validate.h"
 #include "migration/source/start_thread.h"
+#include "ram/wire/multifd_packet.h"
 #include "transport/listen.h"
 
 namespace tern {
@@ -12,6 +16,8 @@ namespace {
 // close into a reset that may overtake that last word.
 constexpr Milliseconds kPartingTime{2000};
 constexpr size_t kPartingBytes = 64u << 20;
+// Who has multifd on sent the first words of a channel at once.
+constexpr Milliseconds kLookTime{50};
 
 }  // namespace
 
@@ -48,6 +54,7 @@ DestinationImpl::~DestinationImpl() {
     if (!taking_over_) {
       if (listener_) listener_->abort();
       if (channel_) channel_->shutdown();
+      if (multifd_) multifd_->abort();
     }
   }
   if (thread_.joinable()) thread_.join();
@@ -64,6 +71,13 @@ Result<void> DestinationImpl::listen_with(std::unique_ptr<Listener> listener,
   if (thread_.joinable()) {
     return Error(ErrorCode::failed_precondition,
                  "this destination listens or has listened; create another");
+  }
+  if (settings_.multifd && !listener->accepts_many()) {
+    return Error(ErrorCode::invalid_argument, std::string(kNeedsManyChannels));
+  }
+  if (settings_.multifd) {
+    multifd_ = std::make_unique<MultifdDestination>(machine_, settings_, progress_, threads_, log_,
+                                                    nullptr, [this] { hang_up(); });
   }
   {
     const MutexLock lock(mutex_);
@@ -98,6 +112,8 @@ Result<void> DestinationImpl::receive() noexcept {
   progress_.begin();
   TERN_TRY(session_.post(Trigger::connected));
   const RunState source_state = TERN_TRY(loader_->load());
+  if (multifd_) multifd_->release();
+  TERN_TRY(check_no_multifd());
   if (loader_->go_is_needed()) {
     TERN_TRY(loader_->await_go().context("waiting for the source's go"));
   }
@@ -115,7 +131,33 @@ Result<void> DestinationImpl::receive() noexcept {
   return take_over(source_state);
 }
 
+Result<void> DestinationImpl::use_channel(std::unique_ptr<Channel> channel) noexcept {
+  channel->set_write_deadline({"x-stall-timeout", Milliseconds(settings_.stall_timeout)});
+  answers_ = std::make_unique<ReturnSender>(*channel);
+  loader_ = std::make_unique<StreamLoader>(
+      *channel, machine_, settings_, memory_, *answers_, progress_,
+      [this] { return return_path_opened(); }, multifd_.get());
+  const MutexLock lock(mutex_);
+  channel_ = std::move(channel);
+  if (stopping_.load()) return Error(ErrorCode::cancelled, "the destination is being taken down");
+  progress_.set_choice(Progress::Choice::transport, channel_->describe());
+  return {};
+}
+
+Result<void> DestinationImpl::accept_channels() noexcept {
+  Listener* listener = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    listener = listener_.get();
+  }
+  auto main = TERN_TRY(multifd_->collect(*listener));
+  TERN_TRY(use_channel(std::move(main)));
+  if (TERN_TRY(loader_->read_opening())) return {};
+  return Error(ErrorCode::channel, "end of the main channel after its first word");
+}
+
 Result<void> DestinationImpl::accept_source() noexcept {
+  if (multifd_) return accept_channels();
   for (;;) {
     Listener* listener = nullptr;
     {
@@ -123,18 +165,9 @@ Result<void> DestinationImpl::accept_source() noexcept {
       listener = listener_.get();
     }
     auto channel = TERN_TRY(listener->accept());
-    channel->set_write_deadline({"x-stall-timeout", Milliseconds(settings_.stall_timeout)});
-    answers_ = std::make_unique<ReturnSender>(*channel);
-    loader_ = std::make_unique<StreamLoader>(*channel, machine_, settings_, memory_, *answers_,
-                                             progress_, [this] { return return_path_opened(); });
-    {
-      const MutexLock lock(mutex_);
-      channel_ = std::move(channel);
-      if (stopping_.load())
-        return Error(ErrorCode::cancelled, "the destination is being taken down");
-      progress_.set_choice(Progress::Choice::transport, channel_->describe());
-      log_.log(LogLevel::info, "incoming migration from " + channel_->describe());
-    }
+    const std::string peer = channel->describe();
+    TERN_TRY(use_channel(std::move(channel)));
+    log_.log(LogLevel::info, "incoming migration from " + peer);
     if (TERN_TRY(loader_->read_opening())) return {};
     // A port scanner or health check that said nothing is no reason to fail.
     log_.log(LogLevel::warning, "a connection was closed before it said anything; still listening");
@@ -144,6 +177,28 @@ Result<void> DestinationImpl::accept_source() noexcept {
     answers_.reset();
     const MutexLock lock(mutex_);
     channel_.reset();
+  }
+}
+
+// A source with multifd that syncs at the end of sections (QEMU 7.2) leaves no trace of it in the
+// main stream: its pages are in connections that nobody here has taken.
+Result<void> DestinationImpl::check_no_multifd() noexcept {
+  if (multifd_) return {};
+  Listener* listener = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    listener = listener_.get();
+  }
+  for (;;) {
+    const auto other = listener->accept_within(Milliseconds(0));
+    if (!other) return {};
+    (*other)->set_read_deadline({"a look at its first bytes", kLookTime});
+    std::array<std::byte, 4> magic{};
+    const auto got = (*other)->read_some(magic);
+    if (got && *got == magic.size() && load_be<uint32_t>(magic.data()) == kMultifdMagic) {
+      return Error(ErrorCode::peer_protocol,
+                   "capability multifd is on at the source and off here: its pages are not here");
+    }
   }
 }
 
@@ -217,6 +272,7 @@ void DestinationImpl::yank() noexcept {
   yanked_.store(true);
   log_.log(LogLevel::warning, "the migration's connection is shut down by yank");
   channel_->shutdown();
+  if (multifd_) multifd_->abort();
 }
 
 void DestinationImpl::part_with_source() noexcept {
@@ -261,8 +317,15 @@ void DestinationImpl::finish(Result<void> result) noexcept {
       }
     }
     part_with_source();
+    if (multifd_) multifd_->close();
   } else {
     progress_.set_ending(Ending::not_taken);
+    if (multifd_) {
+      // What broke one channel is why the main stream was shut down.
+      if (const auto first = multifd_->failure()) result = *first;
+      multifd_->abort();
+      multifd_->close();
+    }
     if (yanked_.load()) result = Error(ErrorCode::channel, "the connection was shut down by yank");
     if (open) answers_->shut(1).ignore("the close that follows says the same");
     if (!stopping_.load())

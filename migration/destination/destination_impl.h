@@ -3,6 +3,7 @@
 // DestinationImpl: builds the objects of one incoming migration, owns them and its thread.
 //
 //   mig/dst/listen  thread_main(): accept, load, take over
+//   and with multifd those of MultifdDestination
 #pragma once
 
 #include <thread>
@@ -40,6 +41,9 @@ class DestinationImpl final : public MigrationDestination {
   void thread_main() noexcept;
   Result<void> receive() noexcept;
   Result<void> accept_source() noexcept;
+  Result<void> accept_channels() noexcept TERN_EXCLUDES(mutex_);
+  Result<void> use_channel(std::unique_ptr<Channel> channel) noexcept TERN_EXCLUDES(mutex_);
+  Result<void> check_no_multifd() noexcept TERN_EXCLUDES(mutex_);
   Result<void> return_path_opened() noexcept;
   Result<void> acknowledge_if_free() noexcept TERN_EXCLUDES(mutex_);
   Result<void> take_over(RunState source_state) noexcept;
@@ -55,6 +59,7 @@ class DestinationImpl final : public MigrationDestination {
   LogSink& log_;
   Session session_;
   Progress progress_;
+  ThreadList threads_;
   std::atomic<bool> autostart_{true};
   std::atomic<bool> stopping_{false};
   std::atomic<bool> yanked_{false};
@@ -68,10 +73,10 @@ class DestinationImpl final : public MigrationDestination {
   int switchover_holds_ TERN_GUARDED_BY(mutex_) = 0;
   bool ack_due_ TERN_GUARDED_BY(mutex_) = false;
   AnnounceParameters announce_ TERN_GUARDED_BY(mutex_);
+  std::unique_ptr<MultifdDestination> multifd_;  // made before the thread
   std::unique_ptr<ReturnSender> answers_;
   std::unique_ptr<StreamLoader> loader_;
 
-  ThreadList threads_;
   std::unique_ptr<Announcer> announcer_;
   std::thread thread_;
 };

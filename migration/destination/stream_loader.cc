@@ -17,7 +17,8 @@ constexpr uint32_t kTimerVersion = 2;
 
 StreamLoader::StreamLoader(Channel& channel, const Machine& machine, const Settings& settings,
                            const GuestMemory& memory, ReturnSender& answers, Progress& progress,
-                           std::function<Result<void>()> on_return_path) noexcept
+                           std::function<Result<void>()> on_return_path,
+                           MultifdDestination* multifd) noexcept
     : channel_(channel),
       machine_(machine),
       settings_(settings),
@@ -26,6 +27,7 @@ StreamLoader::StreamLoader(Channel& channel, const Machine& machine, const Setti
       progress_(progress),
       log_(machine.log != nullptr ? *machine.log : null_log()),
       on_return_path_(std::move(on_return_path)),
+      multifd_(multifd),
       in_(channel) {}
 
 Result<bool> StreamLoader::read_opening() noexcept {
@@ -100,6 +102,7 @@ Result<void> StreamLoader::load_items() noexcept {
 }
 
 Result<void> StreamLoader::load_section(uint8_t item) noexcept {
+  if (multifd_ != nullptr) TERN_TRY(multifd_->check_all_open());
   if (item != kItemSectionStart) {
     const uint32_t id = TERN_TRY(in_.be32("section id"));
     if (!ram_section_ || *ram_section_ != id) {
@@ -123,7 +126,9 @@ Result<void> StreamLoader::load_section(uint8_t item) noexcept {
     progress_.set_choice(Progress::Choice::hole_finder, std::string(*method));
     const PageOps& ops = best_page_ops();
     progress_.set_choice(Progress::Choice::page_ops, ops.name);
-    ram_ = std::make_unique<RamReceiver>(memory_, std::move(populated), progress_.ram, ops);
+    target_ = std::make_unique<RamTarget>(memory_, populated, ops);
+    if (multifd_ != nullptr) multifd_->begin(*target_);
+    ram_ = std::make_unique<RamReceiver>(*target_, progress_.ram, multifd_);
   }
   ram_section_ = h.section_id;
   return load_ram_body(h.section_id, true);
@@ -156,6 +161,9 @@ Result<void> StreamLoader::handle_command() noexcept {
       return {};
     case Command::tern_dialect:
       dialect_ = TERN_TRY(read_tern_dialect(in_));
+      if (multifd_ != nullptr && (dialect_.features & kFeatureMixedMethods) != 0) {
+        multifd_->allow_mixed_methods();
+      }
       // From now on the source pings while it has nothing else to say.
       channel_.set_read_deadline({"x-stall-timeout", Milliseconds(settings_.stall_timeout)});
       return {};

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "base/stream_io.h"
+#include "migration/destination/multifd_destination.h"
 #include "migration/destination/return_sender.h"
 #include "migration/stream/framing.h"
 #include "migration/stream/vmdesc.h"
@@ -25,10 +26,12 @@ namespace tern {
 /// One thread.
 class StreamLoader {
  public:
-  /// `on_return_path`: called when the source opened the return path.
+  /// `on_return_path`: called when the source opened the return path. `multifd`: the other channels,
+  /// nullptr where multifd is off.
   StreamLoader(Channel& channel, const Machine& machine, const Settings& settings,
                const GuestMemory& memory, ReturnSender& answers, Progress& progress,
-               std::function<Result<void>()> on_return_path) noexcept;
+               std::function<Result<void>()> on_return_path,
+               MultifdDestination* multifd = nullptr) noexcept;
 
   /// The first eight bytes; false: the peer closed without a word.
   Result<bool> read_opening() noexcept;
@@ -62,7 +65,9 @@ class StreamLoader {
   Progress& progress_;
   LogSink& log_;
   std::function<Result<void>()> on_return_path_;
+  MultifdDestination* const multifd_;
   StreamReader in_;
+  std::unique_ptr<RamTarget> target_;
   std::unique_ptr<RamReceiver> ram_;
   std::optional<uint32_t> ram_section_;
   TernDialect dialect_{kTernProtocol, 0};

@@ -35,6 +35,8 @@ struct CapabilityRow {
 
 inline constexpr std::array<std::string_view, 1> kNeedsReturnPath = {"return-path"};
 
+inline constexpr std::array<std::string_view, 1> kNeedsMultifdCapability = {"multifd"};
+
 /// In the order in which QEMU lists them.
 inline constexpr auto kCapabilities = std::to_array<CapabilityRow>({
     {"events",
@@ -61,6 +63,18 @@ inline constexpr auto kCapabilities = std::to_array<CapabilityRow>({
      {},
      {},
      "The destination answers, so that the source knows that it loaded."},
+    {"multifd",
+     &Settings::multifd,
+     false,
+     false,
+     ActsOn::both,
+     true,
+     "0.3",
+     false,
+     false,
+     {},
+     {},
+     "Pages travel over multifd-channels connections of their own."},
     {"pause-before-switchover",
      &Settings::pause_before_switchover,
      false,

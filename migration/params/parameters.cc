@@ -5,6 +5,18 @@
 
 #include "migration/params/capabilities.h"
 
+namespace tern {
+
+std::string_view to_string(MultifdCompression method) noexcept {
+  return params::kMultifdCompressionWords[static_cast<size_t>(method)];
+}
+
+std::string_view to_string(ZeroPageDetection where) noexcept {
+  return params::kZeroPageDetectionWords[static_cast<size_t>(where)];
+}
+
+}  // namespace tern
+
 namespace tern::params {
 namespace {
 
@@ -71,6 +83,12 @@ Value get(const Settings& settings, const ParameterRow& row) noexcept {
     return uint64_t{settings.**flag};
   }
   if (const auto* text = std::get_if<std::string Settings::*>(&row.member)) return settings.**text;
+  if (const auto* method = std::get_if<MultifdCompression Settings::*>(&row.member)) {
+    return static_cast<uint64_t>(settings.**method);
+  }
+  if (const auto* where = std::get_if<ZeroPageDetection Settings::*>(&row.member)) {
+    return static_cast<uint64_t>(settings.**where);
+  }
   const auto* peer = std::get_if<std::optional<PeerVersion> Settings::*>(&row.member);
   const std::optional<PeerVersion>& version = settings.**peer;
   return version ? static_cast<uint64_t>(*version) : row.api_default;
@@ -91,6 +109,10 @@ void set(Settings& settings, const ParameterRow& row, const Value& value) noexce
     settings.** flag = *given != 0;
   } else if (const auto* peer = std::get_if<std::optional<PeerVersion> Settings::*>(&row.member)) {
     settings.** peer = static_cast<PeerVersion>(*given);
+  } else if (const auto* method = std::get_if<MultifdCompression Settings::*>(&row.member)) {
+    settings.** method = static_cast<MultifdCompression>(*given);
+  } else if (const auto* where = std::get_if<ZeroPageDetection Settings::*>(&row.member)) {
+    settings.** where = static_cast<ZeroPageDetection>(*given);
   }
 }
 

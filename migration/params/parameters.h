@@ -31,7 +31,8 @@ struct EnumWords {
 
 /// The place in Settings.
 using Member = std::variant<uint64_t Settings::*, uint32_t Settings::*, bool Settings::*,
-                            std::string Settings::*, std::optional<PeerVersion> Settings::*>;
+                            std::string Settings::*, std::optional<PeerVersion> Settings::*,
+                            MultifdCompression Settings::*, ZeroPageDetection Settings::*>;
 /// A value on its way between Settings, text and JSON: a number, a boolean as 0 or 1, the index of
 /// an enumeration's word, or a string.
 using Value = std::variant<uint64_t, std::string>;
@@ -63,6 +64,15 @@ inline constexpr std::array<std::string_view, 13> kPeerVersionWords = {
     "qemu-9.2", "qemu-10.0", "qemu-10.1", "qemu-10.2", "qemu-11.0", "qemu-11.1"};
 static_assert(kPeerVersionWords.size() == static_cast<size_t>(PeerVersion::qemu_11_1) + 1);
 
+inline constexpr std::array<std::string_view, 3> kMultifdCompressionWords = {"none", "zlib",
+                                                                             "zstd"};
+static_assert(kMultifdCompressionWords.size() == static_cast<size_t>(MultifdCompression::zstd) + 1);
+inline constexpr std::array<std::string_view, 3> kZeroPageDetectionWords = {"none", "legacy",
+                                                                            "multifd"};
+static_assert(kZeroPageDetectionWords.size() ==
+              static_cast<size_t>(ZeroPageDetection::multifd) + 1);
+inline constexpr std::array<std::string_view, 1> kNeedsMultifd = {"multifd"};
+
 inline constexpr uint64_t kAnyU64 = std::numeric_limits<uint64_t>::max();
 inline constexpr uint64_t kDayMs = 86400000;
 inline constexpr uint64_t kMiB = 1ull << 20;
@@ -79,6 +89,49 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
     {"downtime-limit", &Settings::downtime_limit, SettingType::uint64, "ms", 0, 2000000, 300, 300,
      true, ActsOn::source, "0.1", false, false,
      "How long the guest may stand still at switchover."},
+    {"multifd-channels", &Settings::multifd_channels, SettingType::uint8, "", 1, 255, 2, 2, false,
+     ActsOn::both, "0.3", false, false,
+     "Number of channels that carry pages; must be equal on both sides.", {}, kNeedsMultifd},
+    {"multifd-compression",
+     &Settings::multifd_compression,
+     SettingType::enumeration,
+     "",
+     0,
+     kMultifdCompressionWords.size() - 1,
+     0,
+     0,
+     false,
+     ActsOn::both,
+     "0.3",
+     false,
+     false,
+     "How the channels pack pages; must be equal on both sides.",
+     {"MultiFDCompression", kMultifdCompressionWords},
+     kNeedsMultifd},
+    {"multifd-zlib-level", &Settings::multifd_zlib_level, SettingType::uint8, "", 0, 9, 1, 1, false,
+     ActsOn::source, "0.3", false, false,
+     "zlib: 0 stores, 1 is the fastest (1 to 3 are made by ISA-L), 9 the smallest.", {},
+     kNeedsMultifd},
+    {"multifd-zstd-level", &Settings::multifd_zstd_level, SettingType::uint8, "", 0, 20, 1, 1,
+     false, ActsOn::source, "0.3", false, false,
+     "zstd: 1 is the fastest, 20 the smallest, 0 the library's default (3).", {}, kNeedsMultifd},
+    {"zero-page-detection",
+     &Settings::zero_page_detection,
+     SettingType::enumeration,
+     "",
+     0,
+     kZeroPageDetectionWords.size() - 1,
+     2,
+     2,
+     false,
+     ActsOn::source,
+     "0.3",
+     false,
+     false,
+     "Who looks for pages of zeros: none (they travel like others), legacy (the main thread, a "
+     "record for each on the main channel), multifd (the channels' threads, in their packets; "
+     "without multifd, or for a QEMU before 9.0, the same as legacy).",
+     {"ZeroPageDetection", kZeroPageDetectionWords}},
     {"announce-initial", &Settings::announce_initial, SettingType::size, "ms", 0, 100000, 50, 50,
      true, ActsOn::destination, "0.2", false, false,
      "Delay before the second announcement of the guest's new place to the network; the first is "
@@ -111,6 +164,10 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
     {"x-handshake-timeout", &Settings::handshake_timeout, SettingType::uint32, "ms", 1, kDayMs,
      30000, 30000, false, ActsOn::both, "0.1", true, false,
      "How long to wait for the peer's first words."},
+    {"x-channel-timeout", &Settings::channel_timeout, SettingType::uint32, "ms", 1, kDayMs, 30000,
+     30000, false, ActsOn::destination, "0.3", true, false,
+     "How long the multifd channels may take to arrive, from the first connection on.", {},
+     kNeedsMultifd},
     {"x-stall-timeout", &Settings::stall_timeout, SettingType::uint32, "ms", 1, kDayMs, 60000,
      60000, false, ActsOn::both, "0.1", true, false, "How long no byte may move where one is due."},
     {"x-idle-timeout", &Settings::idle_timeout, SettingType::uint32, "ms", 1, kDayMs, 3600000,
@@ -127,6 +184,11 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
     {"x-max-device-state", &Settings::max_device_state, SettingType::size, "bytes", kMiB,
      1024 * kMiB, 64 * kMiB, 64 * kMiB, false, ActsOn::destination, "0.1", true, false,
      "Most device state that a destination keeps in memory for a peer."},
+    {"x-multifd-adaptive", &Settings::multifd_adaptive, SettingType::boolean, "", 0, 1, 1, 1, false,
+     ActsOn::source, "0.3", true, false,
+     "With multifd-compression, to a tern destination: a batch of pages that compression would not "
+     "bring there sooner, by the measured speed of link and CPU, goes as it is. QEMU cannot read "
+     "such a channel; to it everything is compressed.", {}, kNeedsMultifd},
     {"x-thread-prefix", &Settings::thread_prefix, SettingType::string, "", 0, 8, 0, 0, false,
      ActsOn::both, "0.2", true, false,
      "Put before the names of the migration's threads (which are cut at 15 characters), to tell "
@@ -163,6 +225,8 @@ constexpr bool type_fits_member(const ParameterRow& row) {
       return std::holds_alternative<std::string Settings::*>(row.member);
     case SettingType::enumeration:
       return std::holds_alternative<std::optional<PeerVersion> Settings::*>(row.member) ||
+             std::holds_alternative<MultifdCompression Settings::*>(row.member) ||
+             std::holds_alternative<ZeroPageDetection Settings::*>(row.member) ||
              std::holds_alternative<uint32_t Settings::*>(row.member);
     case SettingType::uint64:
     case SettingType::size:

@@ -17,14 +17,31 @@ constexpr Nanoseconds kIdleWait = Milliseconds(10);  // nothing to send, not yet
 constexpr uint64_t kFewBytes = 64 * kTargetPageBytes;
 constexpr size_t kRunsPerCommand = 2048;  // 32 KiB of payload, half of what be16 allows
 
+/// QEMU up to 8.0 waits for the channels at the end of every section.
+bool syncs_per_section(PeerVersion peer) noexcept {
+  return peer != PeerVersion::tern && peer <= PeerVersion::qemu_8_0;
+}
+
 }  // namespace
 
+ZeroPageDetection zero_page_place(const SourceContext& context, bool multifd) noexcept {
+  const ZeroPageDetection asked = context.settings.zero_page_detection;
+  if (asked != ZeroPageDetection::multifd) return asked;
+  // An older QEMU overlooks zero pages in packets, and keeps what the page held before.
+  const bool packets_name_them =
+      context.dialect == PeerVersion::tern || context.dialect >= PeerVersion::qemu_9_0;
+  return multifd && packets_name_them ? asked : ZeroPageDetection::legacy;
+}
+
 Precopy::Precopy(SourceContext& context, SourceLink& link, const GuestMemory& memory,
-                 const PageOps& ops) noexcept
+                 const PageOps& ops, MultifdSource* multifd) noexcept
     : context_(context),
       link_(link),
       memory_(memory),
-      sender_(memory, link.out(), context.progress.ram, ops),
+      multifd_(multifd),
+      sync_per_section_(syncs_per_section(context.dialect)),
+      sender_(memory, link.out(), context.progress.ram, ops,
+              {zero_page_place(context, multifd != nullptr) == ZeroPageDetection::legacy, multifd}),
       holes_(memory.blocks()) {}
 
 Precopy::~Precopy() {
@@ -74,8 +91,8 @@ Result<void> Precopy::set_up() noexcept {
   TERN_TRY(write_section_header(out, kItemSectionStart,
                                 {kRamSectionId, std::string(kRamIdstr), 0, kRamVersion}));
   TERN_TRY(sender_.send_block_list());
-  TERN_TRY(write_footer(out, kRamSectionId));
-  TERN_TRY(out.flush());
+  if (multifd_ != nullptr && !sync_per_section_) TERN_TRY(sync_channels());
+  TERN_TRY(end_section());
   context_.progress.total.set(memory_.total_bytes());
   // Until something is known, what was asked for.
   context_.progress.set_expected_downtime(
@@ -110,13 +127,11 @@ Result<void> Precopy::send_holes() noexcept {
         holes.clear_run(run);
         run = holes.next_run(run.first, 1u << 17);
       }
-      TERN_TRY(sender_.end_body());
-      TERN_TRY(write_footer(out, kRamSectionId));
-      TERN_TRY(out.flush());
+      TERN_TRY(end_section());
       sender_.forget_named_block();
       account();
       TERN_TRY(context_.check());
-      TERN_TRY(wait_for_rate(out.offset() - begin));
+      TERN_TRY(wait_for_rate());
     }
   }
   return {};
@@ -150,6 +165,34 @@ Result<void> Precopy::send_hole_runs() noexcept {
   return {};
 }
 
+// The channels' point k and ours: what was put on any of them before is placed before what comes
+// after it.
+Result<void> Precopy::sync_channels() noexcept {
+  TERN_TRY(multifd_->sync());
+  if (!sync_per_section_) TERN_TRY(write_multifd_flush(link_.out()));
+  return link_.out().flush();
+}
+
+// In front of the first page that may have been sent before.
+Result<void> Precopy::begin_round() noexcept {
+  if (!round_begins_) return {};
+  round_begins_ = false;
+  return multifd_ != nullptr && !sync_per_section_ ? sync_channels() : Result<void>();
+}
+
+Result<void> Precopy::end_section() noexcept {
+  if (multifd_ != nullptr) {
+    TERN_TRY(sync_per_section_ ? sync_channels() : multifd_->flush());
+  }
+  TERN_TRY(sender_.end_body());
+  TERN_TRY(write_footer(link_.out(), kRamSectionId));
+  return link_.out().flush();
+}
+
+uint64_t Precopy::bytes_put() const noexcept {
+  return link_.out().offset() + context_.progress.multifd_bytes();
+}
+
 void Precopy::account() noexcept {
   const uint64_t offset = link_.out().accepted();
   const uint64_t bytes = offset - offset_accounted_;
@@ -169,6 +212,7 @@ Result<void> Precopy::sync() noexcept {
         TERN_TRY(context_.machine.tracker->harvest(sender_.dirty()).context("dirty sync"));
     period_dirty_pages_ += new_pages;
   }
+  round_begins_ = true;
   const Nanoseconds now = context_.clock.now();
   last_sync_ = now;
   pending_at_sync_before_ = pending_at_sync_;
@@ -188,34 +232,40 @@ Result<void> Precopy::sync() noexcept {
 }
 
 Result<void> Precopy::send_part() noexcept {
-  StreamWriter& out = link_.out();
+  Progress& progress = context_.progress;
   const Nanoseconds start = context_.clock.now();
-  const uint64_t begin = out.offset();
-  TERN_TRY(write_section_part(out, kItemSectionPart, kRamSectionId));
+  const uint64_t begin = bytes_put();
+  TERN_TRY(write_section_part(link_.out(), kItemSectionPart, kRamSectionId));
+  TERN_TRY(begin_round());
   while (sender_.pending_bytes() != 0) {
     const uint64_t rate = context_.live.max_bandwidth.load(std::memory_order_relaxed);
     // A hundredth of a second at a time when limited: short bursts, at least one page.
     const uint64_t chunk =
         rate == 0 ? kChunkBytes : std::clamp<uint64_t>(rate / 100, 1, kChunkBytes);
+    if (multifd_ != nullptr) multifd_->set_rate(rate, chunk);
     const Nanoseconds before = context_.clock.now();
-    const uint64_t from = out.offset();
-    const RamSender::Sent sent = TERN_TRY(sender_.send_dirty(chunk));
-    TERN_TRY(out.flush());
-    bandwidth_.add(out.offset() - from, sent.pages, sent.normal_pages,
+    const uint64_t from = bytes_put();
+    const uint64_t pages = progress.pages();
+    const uint64_t normal = progress.normal_pages();
+    TERN_TRY(sender_.send_dirty(chunk));
+    TERN_TRY(link_.out().flush());
+    bandwidth_.add(bytes_put() - from, progress.pages() - pages, progress.normal_pages() - normal,
                    context_.clock.now() - before);
     account();
     TERN_TRY(context_.check());
-    TERN_TRY(wait_for_rate(out.offset() - from));
-    if (out.offset() - begin >= kPartBytes || context_.clock.now() - start >= kPartTime) break;
+    TERN_TRY(wait_for_rate());
+    if (bytes_put() - begin >= kPartBytes || context_.clock.now() - start >= kPartTime) break;
   }
-  TERN_TRY(sender_.end_body());
-  TERN_TRY(write_footer(out, kRamSectionId));
-  return out.flush();
+  return end_section();
 }
 
-Result<void> Precopy::wait_for_rate(uint64_t bytes) noexcept {
+Result<void> Precopy::wait_for_rate() noexcept {
   limiter_.set_rate(context_.live.max_bandwidth.load(std::memory_order_relaxed));
-  Nanoseconds wait = limiter_.charge(bytes, context_.clock.now());
+  // What the channels have written since the last look is charged with the rest, whenever it was
+  // handed to them: on the average no byte is left out.
+  const uint64_t put = bytes_put();
+  Nanoseconds wait = limiter_.charge(put - charged_, context_.clock.now());
+  charged_ = put;
   while (wait.count() > 0) {
     // Looks up now and then: the rate may be changed while a tiny one makes us wait for minutes.
     context_.answers.sleep(std::min<Nanoseconds>(wait, Milliseconds(50)));
@@ -287,17 +337,17 @@ Result<void> Precopy::final_sync() noexcept {
 
 Result<void> Precopy::send_rest() noexcept {
   limited_ = false;
-  StreamWriter& out = link_.out();
-  TERN_TRY(write_section_part(out, kItemSectionEnd, kRamSectionId));
+  if (multifd_ != nullptr) multifd_->set_rate(0, kChunkBytes);
+  TERN_TRY(write_section_part(link_.out(), kItemSectionEnd, kRamSectionId));
+  TERN_TRY(begin_round());
   while (sender_.pending_bytes() != 0) {
     TERN_TRY(sender_.send_dirty(kChunkBytes).context("last pages"));
-    TERN_TRY(out.flush());
+    TERN_TRY(link_.out().flush());
     account();
     TERN_TRY(context_.check());
   }
-  TERN_TRY(sender_.end_body());
-  TERN_TRY(write_footer(out, kRamSectionId));
-  TERN_TRY(out.flush());
+  if (multifd_ != nullptr && !sync_per_section_) TERN_TRY(sync_channels());
+  TERN_TRY(end_section());
   account();
   return {};
 }

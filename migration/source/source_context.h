@@ -7,6 +7,7 @@
 #include <atomic>
 #include <string>
 
+#include "base/error_slot.h"
 #include "base/mutex.h"
 #include "migration/source/return_listener.h"
 #include "migration/state/session.h"
@@ -73,6 +74,8 @@ struct SourceContext {
   CommitPoint& commit;
   std::atomic<bool>& continue_asked;
   const std::atomic<bool>& yanked;
+  /// Of a multifd channel: the cause of what breaks then.
+  ErrorSlot& channel_failure;
   Clock& clock;
   LogSink& log;
 
@@ -90,6 +93,7 @@ struct SourceContext {
       return Error(ErrorCode::cancelled, "the migration was cancelled");
     }
     if (yanked.load()) return yank_error();
+    if (const auto failure = channel_failure.get()) return *failure;
     const auto said = answers.said();
     if (said.shut) {
       return Error(ErrorCode::channel,

@@ -38,7 +38,7 @@ SourceImpl::SourceImpl(const Machine& machine, const Settings& settings,
       session_(Side::source, machine.events, dialect_),
       progress_(clock_),
       context_{machine_, settings_, dialect_,        live_,   session_, progress_,
-               answers_, commit_,   continue_asked_, yanked_, clock_,   log_},
+               answers_, commit_,   continue_asked_, yanked_, channel_failure_, clock_, log_},
       unplug_(context_) {
   live_.store(settings);
 }
@@ -59,6 +59,13 @@ Result<void> SourceImpl::start_with(std::unique_ptr<Connector> connector) noexce
   if (main_thread_.joinable()) {
     return Error(ErrorCode::failed_precondition,
                  "this migration was started before; create another");
+  }
+  if (settings_.multifd && !connector->connects_many()) {
+    return Error(ErrorCode::invalid_argument, std::string(kNeedsManyChannels));
+  }
+  if (settings_.multifd) {
+    progress_.set_channels(settings_.multifd_channels);
+    multifd_ = std::make_unique<MultifdSource>(context_, memory_, threads_, [this] { wake(); });
   }
   progress_.begin();
   progress_.set_choice(Progress::Choice::transport, connector->describe());
@@ -94,7 +101,8 @@ Result<void> SourceImpl::migrate() noexcept {
 
   const PageOps& ops = best_page_ops();
   progress_.set_choice(Progress::Choice::page_ops, ops.name);
-  precopy_ = std::make_unique<Precopy>(context_, *link_, memory_, ops);
+  if (multifd_) TERN_TRY(agree_on_packets());
+  precopy_ = std::make_unique<Precopy>(context_, *link_, memory_, ops, multifd_.get());
   TERN_TRY(unplug_.request());
   TERN_TRY(start_tracker_service());
   TERN_TRY(precopy_->set_up());
@@ -121,7 +129,39 @@ Result<void> SourceImpl::connect() noexcept {
     channel_ = channel.get();
   }
   link_ = std::make_unique<SourceLink>(std::move(channel), context_);
-  return context_.check();  // a cancel before channel_ was known had nothing to shut down
+  // A cancel before channel_ was known had nothing to shut down.
+  TERN_TRY(context_.check());
+  return multifd_ ? connect_channels(*connector) : Result<void>();
+}
+
+// After the main channel, so that a destination that cannot tell them apart takes it for what it
+// is; one after the other: the threads do what takes time.
+Result<void> SourceImpl::connect_channels(Connector& connector) noexcept {
+  const Deadline deadline = context_.deadline("x-connect-timeout", settings_.connect_timeout);
+  for (uint32_t i = 0; i < settings_.multifd_channels; ++i) {
+    const std::string name = "multifd channel " + std::to_string(i);
+    auto channel = TERN_TRY(connector.connect(deadline).context(name));
+    TERN_TRY(multifd_->add(std::move(channel), nullptr));
+    TERN_TRY(context_.check());
+  }
+  return multifd_->wait_ready();
+}
+
+Result<void> SourceImpl::agree_on_packets() noexcept {
+  if (context_.dialect == PeerVersion::tern && link_->has_return_path() &&
+      !link_->speaks(kFeatureGo)) {
+    return Error(ErrorCode::failed_precondition,
+                 "the destination is not tern, and with multifd the wire does not tell which rule "
+                 "for sync points a QEMU has: set x-peer-version to its version (qemu-7.2 …)");
+  }
+  MultifdStyle style;
+  style.codec = find_page_codec(settings_.multifd_compression);
+  style.level = settings_.multifd_compression == MultifdCompression::zlib
+                    ? settings_.multifd_zlib_level
+                    : settings_.multifd_zstd_level;
+  style.zero_pages = zero_page_place(context_, true) == ZeroPageDetection::multifd;
+  style.adaptive = settings_.multifd_adaptive && link_->speaks(kFeatureMixedMethods);
+  return multifd_->set_style(style);
 }
 
 Result<void> SourceImpl::start_return_thread() noexcept {
@@ -154,14 +194,19 @@ void SourceImpl::wake() noexcept {
     if (connector_) connector_->abort();
     if (channel_ != nullptr) channel_->shutdown();
   }
+  if (multifd_) multifd_->abort();
   answers_.poke();
 }
 
-void SourceImpl::wind_down() noexcept {
+void SourceImpl::wind_down(bool completed) noexcept {
   precopy_.reset();  // stops tracking while its service still answers faults
   if (tracker_service_.joinable()) {
     tracker_service_.request_stop();
     tracker_service_.join();
+  }
+  if (multifd_) {
+    if (!completed) multifd_->abort();
+    multifd_->close();
   }
   if (return_thread_.joinable()) {
     // After SHUT it has ended by itself; otherwise it still reads.
@@ -178,7 +223,7 @@ void SourceImpl::wind_down() noexcept {
 
 void SourceImpl::finish(Result<void> result) noexcept {
   if (result) {
-    wind_down();
+    wind_down(true);
     progress_.end();
     log_.log(LogLevel::info, "migration completed");
     session_.post(Trigger::finished).ignore("device -> completed is in the table");
@@ -186,6 +231,7 @@ void SourceImpl::finish(Result<void> result) noexcept {
   }
   const bool unknown = result.error().code() == ErrorCode::outcome_unknown;
   // What a write or read said about the dead link is less than why it died.
+  if (const auto failure = channel_failure_.get(); failure && !unknown) result = *failure;
   if (yanked_.load() && !unknown) result = SourceContext::yank_error();
   if (session_.status() == Status::cancelling) {
     // What broke is the consequence of the cancel, not an error to report.
@@ -206,7 +252,7 @@ void SourceImpl::finish(Result<void> result) noexcept {
   if (!unknown) progress_.set_ending(Ending::kept);
   progress_.set_expected_downtime(std::nullopt);
   switchover_.reset();
-  wind_down();
+  wind_down(false);
   progress_.end();
   session_.post(Trigger::cleaned_up).ignore("failing and cancelling take it");
 }

@@ -5,12 +5,14 @@
 //   mig/src/main    run(): the table of contents below
 //   mig/src/return  ReturnListener::run, started once the connection stands
 //   mig/src/fault   DirtyTracker::run_service, only for trackers that need it
+//   mig/src/send_N  those of MultifdSource
 #pragma once
 
 #include <thread>
 
 #include "base/channel.h"
 #include "base/thread_list.h"
+#include "migration/source/multifd_source.h"
 #include "migration/source/precopy.h"
 #include "migration/source/source_context.h"
 #include "migration/source/switchover.h"
@@ -39,9 +41,11 @@ class SourceImpl final : public MigrationSource {
   void thread_main() noexcept;
   Result<void> migrate() noexcept;
   Result<void> connect() noexcept;
+  Result<void> connect_channels(Connector& connector) noexcept;
+  Result<void> agree_on_packets() noexcept;
   Result<void> start_return_thread() noexcept;
   Result<void> start_tracker_service() noexcept;
-  void wind_down() noexcept;
+  void wind_down(bool completed) noexcept;
   void finish(Result<void> result) noexcept;
   void wake() noexcept TERN_EXCLUDES(mutex_);
 
@@ -54,10 +58,12 @@ class SourceImpl final : public MigrationSource {
   LiveSettings live_;
   Session session_;
   Progress progress_;
+  ThreadList threads_;
   ReturnListener answers_;
   CommitPoint commit_;
   std::atomic<bool> continue_asked_{false};
   std::atomic<bool> yanked_{false};
+  ErrorSlot channel_failure_;
   SourceContext context_;
 
   // Made and used by mig/src/main; wake() looks at them under the lock.
@@ -65,11 +71,11 @@ class SourceImpl final : public MigrationSource {
   std::unique_ptr<Connector> connector_ TERN_GUARDED_BY(mutex_);
   Channel* channel_ TERN_GUARDED_BY(mutex_) = nullptr;
   std::unique_ptr<SourceLink> link_;
+  std::unique_ptr<MultifdSource> multifd_;  // made before the thread
   Unplug unplug_;
   std::unique_ptr<Precopy> precopy_;
   std::unique_ptr<Switchover> switchover_;
 
-  ThreadList threads_;
   std::jthread tracker_service_;
   std::thread return_thread_;
   std::thread main_thread_;

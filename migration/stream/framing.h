@@ -78,7 +78,9 @@ inline constexpr uint32_t kKeepAlivePing =
 inline constexpr uint16_t kTernProtocol = 1;
 inline constexpr uint32_t kFeatureZeroRun = 1u << 0;
 inline constexpr uint32_t kFeatureGo = 1u << 1;
-inline constexpr uint32_t kTernFeatures = kFeatureZeroRun | kFeatureGo;
+/// Packets that are not compressed may stand between compressed ones of a multifd channel.
+inline constexpr uint32_t kFeatureMixedMethods = 1u << 2;
+inline constexpr uint32_t kTernFeatures = kFeatureZeroRun | kFeatureGo | kFeatureMixedMethods;
 
 /// What the configuration section says.
 struct Configuration {

@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ram/recv/ram_receiver.h"
 
-#include <cstring>
 #include <string>
 
 namespace tern {
-
-RamReceiver::RamReceiver(const GuestMemory& memory, DirtyBitmap maybe_nonzero,
-                         RamCounters& counters, const PageOps& ops) noexcept
-    : memory_(memory),
-      maybe_nonzero_(std::move(maybe_nonzero)),
-      counters_(counters),
-      ops_(ops),
-      listed_(memory.count(), false) {}
 
 Result<void> RamReceiver::receive_block_list(StreamReader& in, uint64_t total) noexcept {
   if (has_list_) return in.malformed("a second list of RAM blocks");
@@ -26,7 +17,7 @@ Result<void> RamReceiver::receive_block_list(StreamReader& in, uint64_t total) n
     const uint64_t length = TERN_TRY(in.be64("RAM block length"));
     const auto block = memory_.find(name);
     if (!block) return in.malformed("unknown RAM block '" + name + "'");
-    if (listed_[*block]) return in.malformed("RAM block '" + name + "' is listed twice");
+    if (target_.is_listed(*block)) return in.malformed("RAM block '" + name + "' is listed twice");
     if (length > left || length == 0) {
       return in.malformed("RAM block '" + name + "' of " + std::to_string(length) + " bytes, " +
                           std::to_string(left) + " are left of the total");
@@ -36,7 +27,7 @@ Result<void> RamReceiver::receive_block_list(StreamReader& in, uint64_t total) n
                           " bytes at the source, " +
                           std::to_string(memory_.blocks()[*block].used_bytes) + " here");
     }
-    listed_[*block] = true;
+    target_.list(*block);
     left -= length;
   }
   has_list_ = true;
@@ -55,7 +46,7 @@ Result<size_t> RamReceiver::receive_block_name(StreamReader& in, bool cont) noex
   const std::string_view name(reinterpret_cast<const char*>(bytes.data()), n);
   const auto block = memory_.find(name);
   if (!block) return in.malformed("page for unknown RAM block '" + std::string(name) + "'");
-  if (!listed_[*block]) {
+  if (!target_.is_listed(*block)) {
     return in.malformed("page for RAM block '" + std::string(name) + "', which was not listed");
   }
   current_ = block;
@@ -72,11 +63,19 @@ Result<std::byte*> RamReceiver::place(StreamReader& in, const RecordWord& record
   return memory_.page(block, page_);
 }
 
-void RamReceiver::zero_page(size_t block, uint64_t page) noexcept {
-  // A page that never held anything is zero: not touching it keeps it out of memory.
-  if (!maybe_nonzero_.block(block).clear(page)) return;
-  std::byte* data = memory_.page(block, page);
-  if (!ops_.is_zero(data, kTargetPageBytes)) std::memset(data, 0, kTargetPageBytes);
+Result<void> RamReceiver::flush(StreamReader& in) noexcept {
+  if (points_ == nullptr) {
+    return in.malformed(
+        "MULTIFD_FLUSH, but multifd is off here: the capability must be equal on both sides");
+  }
+  flushed_ = true;
+  return points_->pass();
+}
+
+Result<void> RamReceiver::end_of_section(bool start) noexcept {
+  if (points_ == nullptr) return {};
+  if (start) per_section_ = !flushed_;
+  return per_section_ ? points_->pass() : Result<void>();
 }
 
 Result<void> RamReceiver::receive_body(StreamReader& in, bool start) noexcept {
@@ -84,7 +83,7 @@ Result<void> RamReceiver::receive_body(StreamReader& in, bool start) noexcept {
     const RecordWord record = TERN_TRY(read_record_word(in));
     switch (record.kind) {
       case RecordKind::eos:
-        return {};
+        return end_of_section(start);
       case RecordKind::mem_size:
         if (!start) return in.malformed("list of RAM blocks outside the START section");
         TERN_TRY(receive_block_list(in, record.offset));
@@ -92,7 +91,7 @@ Result<void> RamReceiver::receive_body(StreamReader& in, bool start) noexcept {
       case RecordKind::page: {
         std::byte* to = TERN_TRY(place(in, record));
         TERN_TRY(in.read({to, kTargetPageBytes}, "page"));
-        maybe_nonzero_.block(*current_).set(page_);
+        target_.mark(*current_, {page_, 1});
         counters_.normal.add(1);
         break;
       }
@@ -100,13 +99,13 @@ Result<void> RamReceiver::receive_body(StreamReader& in, bool start) noexcept {
         TERN_TRY(place(in, record));
         const uint8_t fill = TERN_TRY(in.u8("zero page"));
         if (fill != 0) return in.malformed("zero page with fill byte " + std::to_string(fill));
-        zero_page(*current_, page_);
+        target_.zero_page(*current_, page_);
         counters_.duplicate.add(1);
         break;
       }
       case RecordKind::multifd_flush:
-        return in.malformed(
-            "MULTIFD_FLUSH, but multifd is off here: the capability must be equal on both sides");
+        TERN_TRY(flush(in));
+        break;
       case RecordKind::xbzrle:
       case RecordKind::compress_page:
       case RecordKind::hook:
@@ -120,7 +119,7 @@ Result<void> RamReceiver::zero_run(StreamReader& in, uint16_t length) noexcept {
   if (!has_list_) return in.malformed("tern-zero-run before the list of RAM blocks");
   const std::string name = TERN_TRY(in.counted_string("RAM block name"));
   const auto block = memory_.find(name);
-  if (!block || !listed_[*block])
+  if (!block || !target_.is_listed(*block))
     return in.malformed("tern-zero-run for unknown RAM block '" + name + "'");
   const size_t head = 1 + name.size();
   if (length <= head || (length - head) % 16 != 0) {
@@ -135,14 +134,7 @@ Result<void> RamReceiver::zero_run(StreamReader& in, uint16_t length) noexcept {
       return in.malformed("zero run [" + std::to_string(start) + ", +" + std::to_string(bytes) +
                           ") is not inside RAM block '" + name + "'");
     }
-    const uint64_t end = (start + bytes) / kTargetPageBytes;
-    for (uint64_t page = start / kTargetPageBytes; page < end;) {
-      // Only pages that may hold something need work; the map jumps over the others.
-      const PageRun run = maybe_nonzero_.block(*block).next_run(page, end - page);
-      if (run.count == 0 || run.first >= end) break;
-      for (uint64_t p = run.first; p < run.first + run.count && p < end; ++p) zero_page(*block, p);
-      page = run.first + run.count;
-    }
+    target_.zero_run(*block, {start / kTargetPageBytes, bytes / kTargetPageBytes});
     counters_.duplicate.add(bytes / kTargetPageBytes);
   }
   return {};

@@ -2,29 +2,38 @@
 //
 // RamReceiver: applies RAM sections of the main stream to guest memory. Everything the peer says is
 // checked here before a byte is placed. One thread (mig/dst/listen).
+//
+// With multifd the pages travel on other channels, and this stream says when those are to be waited
+// for. Sources differ in where: QEMU up to 8.0 (and machine types up to 8.0) at the EOS of every
+// section, later ones at MULTIFD_FLUSH. Nothing announces it; the START section, in which only the
+// later ones put a MULTIFD_FLUSH, gives it away.
 #pragma once
 
 #include <cstdint>
 #include <optional>
-#include <span>
-#include <vector>
 
 #include "base/stream_io.h"
-#include "ram/guest_memory.h"
-#include "ram/simd/page_ops.h"
+#include "ram/recv/ram_target.h"
 #include "ram/wire/ram_record.h"
 #include "stats/ram_counters.h"
-#include "tern/dirty_bitmap.h"
 #include "tern/result.h"
 
 namespace tern {
 
+/// Where the main stream and the multifd channels meet.
+class SyncPoints {
+ public:
+  virtual ~SyncPoints() = default;
+  /// The main stream is at its next sync point: waits until every channel is at its own, then lets
+  /// all go on. Errors: of whichever channel failed, timed_out.
+  virtual Result<void> pass() noexcept = 0;
+};
+
 class RamReceiver {
  public:
-  /// `maybe_nonzero`: pages that may hold something already (find_populated); zero records for the
-  /// others cost no memory.
-  RamReceiver(const GuestMemory& memory, DirtyBitmap maybe_nonzero, RamCounters& counters,
-              const PageOps& ops) noexcept;
+  /// `points` is what the multifd channels wait for, nullptr where multifd is off.
+  RamReceiver(RamTarget& target, RamCounters& counters, SyncPoints* points = nullptr) noexcept
+      : target_(target), memory_(target.memory()), counters_(counters), points_(points) {}
 
   /// One body, up to and with EOS. The block list is expected in the first START and nowhere else.
   Result<void> receive_body(StreamReader& in, bool start) noexcept;
@@ -38,13 +47,15 @@ class RamReceiver {
   Result<void> receive_block_list(StreamReader& in, uint64_t total) noexcept;
   Result<size_t> receive_block_name(StreamReader& in, bool cont) noexcept;
   Result<std::byte*> place(StreamReader& in, const RecordWord& record) noexcept;
-  void zero_page(size_t block, uint64_t page) noexcept;
+  Result<void> flush(StreamReader& in) noexcept;
+  Result<void> end_of_section(bool start) noexcept;
 
+  RamTarget& target_;
   const GuestMemory& memory_;
-  DirtyBitmap maybe_nonzero_;
   RamCounters& counters_;
-  const PageOps& ops_;
-  std::vector<bool> listed_;
+  SyncPoints* const points_;
+  bool flushed_ = false;      // MULTIFD_FLUSH stood in the START section
+  bool per_section_ = false;  // every EOS is a sync point
   uint64_t listed_bytes_ = 0;
   bool has_list_ = false;
   std::optional<size_t> current_;

@@ -9,11 +9,12 @@
 namespace tern {
 
 RamSender::RamSender(const GuestMemory& memory, StreamWriter& out, RamCounters& counters,
-                     const PageOps& ops) noexcept
+                     const PageOps& ops, RamSenderOptions options) noexcept
     : memory_(memory),
       out_(out),
       counters_(counters),
       ops_(ops),
+      options_(options),
       dirty_(memory.blocks()),
       last_named_(memory.count()) {}
 
@@ -26,41 +27,66 @@ Result<void> RamSender::send_block_list() noexcept {
     return a->used_bytes > b->used_bytes;
   });
   for (const RamBlock* b : order) TERN_TRY(write_block(out_, b->idstr, b->used_bytes));
-  return end_body();
+  return {};
 }
 
 Result<void> RamSender::end_body() noexcept { return write_eos(out_); }
 
-Result<void> RamSender::send_page(size_t block, uint64_t page, Sent& sent) noexcept {
-  const std::byte* data = memory_.page(block, page);
-  const std::string_view name =
-      last_named_ == block ? std::string_view() : memory_.blocks()[block].idstr;
+std::string_view RamSender::name_for(size_t block) noexcept {
+  if (last_named_ == block) return {};
   last_named_ = block;
-  const uint64_t offset = page * kTargetPageBytes;
-  if (ops_.is_zero(data, kTargetPageBytes)) {
-    TERN_TRY(write_record_head(out_, RecordKind::zero, offset, name));
-    TERN_TRY(out_.put_u8(0));
-    counters_.duplicate.add(1);
-  } else {
-    TERN_TRY(write_record_head(out_, RecordKind::page, offset, name));
-    // By reference: the page may change until the flush. Then it is dirty again and is sent again.
-    TERN_TRY(out_.put_reference(data, kTargetPageBytes));
-    counters_.normal.add(1);
-    ++sent.normal_pages;
-  }
-  ++sent.pages;
-  return {};
+  return memory_.blocks()[block].idstr;
 }
 
-Result<RamSender::Sent> RamSender::send_dirty(uint64_t max_bytes) noexcept {
-  Sent sent;
-  const uint64_t begin = out_.offset();
+// Returns what it cost, in bytes. Zero pages put few bytes in the stream but cost a read each: they
+// count as a cache line of work.
+Result<uint64_t> RamSender::send_page(size_t block, uint64_t page) noexcept {
+  constexpr uint64_t kZeroCost = 64;
+  const std::byte* data = memory_.page(block, page);
+  const uint64_t offset = page * kTargetPageBytes;
+  if (options_.find_zeros && ops_.is_zero(data, kTargetPageBytes)) {
+    TERN_TRY(write_record_head(out_, RecordKind::zero, offset, name_for(block)));
+    TERN_TRY(out_.put_u8(0));
+    counters_.duplicate.add(1);
+    return kZeroCost;
+  }
+  if (options_.sink != nullptr) {
+    TERN_TRY(options_.sink->take(block, {page, 1}));
+    return uint64_t{kTargetPageBytes};
+  }
+  const uint64_t before = out_.offset();
+  TERN_TRY(write_record_head(out_, RecordKind::page, offset, name_for(block)));
+  // By reference: the page may change until the flush. Then it is dirty again and is sent again.
+  TERN_TRY(out_.put_reference(data, kTargetPageBytes));
+  counters_.normal.add(1);
+  return out_.offset() - before;
+}
+
+Result<uint64_t> RamSender::send_run(size_t block, PageRun run, uint64_t max_bytes) noexcept {
+  BlockBitmap& map = dirty_.block(block);
+  if (!options_.find_zeros && options_.sink != nullptr) {
+    run.count = std::min(run.count, std::max<uint64_t>(max_bytes / kTargetPageBytes, 1));
+    TERN_TRY(options_.sink->take(block, run));
+    map.clear_run(run);
+    page_ = run.first + run.count;
+    return run.count * kTargetPageBytes;
+  }
+  uint64_t bytes = 0;
+  for (uint64_t page = run.first; page < run.first + run.count && bytes < max_bytes; ++page) {
+    bytes += TERN_TRY(send_page(block, page));
+    map.clear(page);
+    page_ = page + 1;
+  }
+  return bytes;
+}
+
+Result<void> RamSender::send_dirty(uint64_t max_bytes) noexcept {
+  uint64_t bytes = 0;
   size_t empty_blocks = 0;
-  while (empty_blocks <= memory_.count()) {
+  while (empty_blocks <= memory_.count() && bytes < max_bytes) {
     if (block_ == memory_.count()) {
       block_ = 0;
       page_ = 0;
-      sent.wrapped = true;
       if (memory_.count() == 0) break;
     }
     BlockBitmap& map = dirty_.block(block_);
@@ -72,16 +98,9 @@ Result<RamSender::Sent> RamSender::send_dirty(uint64_t max_bytes) noexcept {
       continue;
     }
     empty_blocks = 0;
-    for (uint64_t i = 0; i < run.count; ++i) {
-      TERN_TRY(send_page(block_, run.first + i, sent));
-      map.clear(run.first + i);
-      page_ = run.first + i + 1;
-      // Zero pages put few bytes in the stream but cost a read each: count them as a cache line of
-      // work.
-      if (out_.offset() - begin + (sent.pages - sent.normal_pages) * 64 >= max_bytes) return sent;
-    }
+    bytes += TERN_TRY(send_run(block_, run, max_bytes - bytes));
   }
-  return sent;
+  return {};
 }
 
 }  // namespace tern

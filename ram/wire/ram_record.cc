@@ -84,6 +84,10 @@ Result<void> write_block(StreamWriter& out, std::string_view idstr, uint64_t use
   return out.put_be64(used_bytes);
 }
 
+Result<void> write_multifd_flush(StreamWriter& out) noexcept {
+  return out.put_be64(static_cast<uint64_t>(RecordKind::multifd_flush));
+}
+
 Result<void> write_eos(StreamWriter& out) noexcept {
   return out.put_be64(static_cast<uint64_t>(RecordKind::eos));
 }

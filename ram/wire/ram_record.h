@@ -60,5 +60,6 @@ Result<void> write_record_head(StreamWriter& out, RecordKind kind, uint64_t offs
 Result<void> write_block_list_head(StreamWriter& out, uint64_t total_bytes) noexcept;
 Result<void> write_block(StreamWriter& out, std::string_view idstr, uint64_t used_bytes) noexcept;
 Result<void> write_eos(StreamWriter& out) noexcept;
+Result<void> write_multifd_flush(StreamWriter& out) noexcept;
 
 }  // namespace tern

@@ -95,6 +95,7 @@ class FaultConnector final : public Connector {
   }
   void abort() noexcept override { inner_->abort(); }
   std::string describe() const noexcept override { return inner_->describe(); }
+  bool connects_many() const noexcept override { return inner_->connects_many(); }
 
  private:
   std::unique_ptr<Connector> inner_;
@@ -108,6 +109,9 @@ class FaultListener final : public Listener {
   Result<std::unique_ptr<Channel>> accept() noexcept override {
     auto channel = TERN_TRY(inner_->accept());
     return std::unique_ptr<Channel>(new FaultChannel(std::move(channel), plan_));
+  }
+  Result<std::unique_ptr<Channel>> accept_within(Milliseconds time) noexcept override {
+    return inner_->accept_within(time);
   }
   void abort() noexcept override { inner_->abort(); }
   bool accepts_many() const noexcept override { return inner_->accepts_many(); }

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/source/multifd_source.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/shared_channel.h"
+#include "migration/source/start_thread.h"
+
+namespace tern {
+namespace {
+
+// After its last byte a TLS channel is read until the peer closes: unread bytes of the peer's would
+// turn our close into a reset, which may overtake ours.
+constexpr Milliseconds kPartingTime{1000};
+
+Error ended() noexcept { return {ErrorCode::cancelled, "the migration's channels were shut down"}; }
+
+}  // namespace
+
+MultifdSource::MultifdSource(SourceContext& context, const GuestMemory& memory,
+                             ThreadList& threads, std::function<void()> on_failure) noexcept
+    : context_(context),
+      memory_(memory),
+      threads_(threads),
+      on_failure_(std::move(on_failure)) {}
+
+MultifdSource::~MultifdSource() {
+  abort();
+  end_threads();
+}
+
+Result<void> MultifdSource::add(std::unique_ptr<Channel> connected, const Secure& secure) noexcept {
+  connected->set_write_deadline(
+      context_.deadline("x-stall-timeout", context_.settings.stall_timeout));
+  secure_ = static_cast<bool>(secure);
+  Lane* lane = nullptr;
+  std::string peer = connected->describe();
+  {
+    const MutexLock lock(mutex_);
+    TERN_TRY(check());
+    lanes_.push_back(std::make_unique<Lane>(lanes_.size()));
+    lane = lanes_.back().get();
+    lane->wire = std::move(connected);
+  }
+  context_.progress.set_channel_peer(lane->index, std::move(peer));
+  lane->thread = TERN_TRY(start_thread([this, lane, secure] {
+    const auto listed = threads_.enter(context_.settings.thread_prefix,
+                                       "mig/src/send_" + std::to_string(lane->index));
+    const Result<void> served = serve(*lane, secure);
+    if (!served) fail(lane->index, served.error());
+  }));
+  return {};
+}
+
+Result<void> MultifdSource::serve(Lane& lane, const Secure& secure) noexcept {
+  std::unique_ptr<Channel> channel = std::make_unique<SharedChannel>(lane.wire);
+  if (secure) channel = TERN_TRY(secure(std::move(channel)));
+  auto sender = std::make_unique<MultifdSender>(
+      memory_, *channel, context_.progress.channel(lane.index), packets_, floor_ns_per_byte_,
+      best_page_ops(), context_.clock);
+  MultifdInitial initial;
+  if (context_.machine.uuid) initial.uuid = *context_.machine.uuid;
+  initial.id = static_cast<uint8_t>(lane.index);
+  TERN_TRY(sender->send_initial(initial));
+  {
+    const MutexLock lock(mutex_);
+    lane.channel = std::move(channel);
+    lane.sender = std::move(sender);
+    lane.ready = true;
+    changed_.notify_all();
+  }
+  return work(lane);
+}
+
+Result<void> MultifdSource::work(Lane& lane) noexcept {
+  for (;;) {
+    const Item* item = nullptr;
+    {
+      const MutexLock lock(mutex_);
+      while (lane.count == 0 && !stopping_ && !aborted_) lane.work.wait(mutex_);
+      if (aborted_) return ended();
+      if (lane.count == 0) return {};
+      item = &lane.queue[lane.first];
+    }
+    TERN_TRY(item->sync ? lane.sender->send_sync() : lane.sender->send(item->batch));
+    const MutexLock lock(mutex_);
+    lane.first = (lane.first + 1) % kQueue;
+    --lane.count;
+    // Not for every place in every queue: the scan is much quicker than the channels.
+    if (main_waits_ && lane.count <= kQueue / 2) changed_.notify_all();
+  }
+}
+
+void MultifdSource::fail(size_t index, const Error& error) noexcept {
+  {
+    const MutexLock lock(mutex_);
+    // What breaks after an abort is its consequence.
+    if (aborted_) return;
+    context_.channel_failure.set(
+        Error(error).context("multifd channel " + std::to_string(index)));
+  }
+  abort();
+  on_failure_();
+}
+
+void MultifdSource::abort() noexcept {
+  const MutexLock lock(mutex_);
+  if (aborted_) return;
+  aborted_ = true;
+  for (const auto& lane : lanes_) {
+    lane->wire->shutdown();
+    lane->work.notify_all();
+  }
+  changed_.notify_all();
+}
+
+Result<void> MultifdSource::check() const noexcept {
+  if (const auto failure = context_.channel_failure.get()) return *failure;
+  if (aborted_) return ended();
+  return {};
+}
+
+void MultifdSource::wait() noexcept {
+  main_waits_ = true;
+  changed_.wait(mutex_);
+  main_waits_ = false;
+}
+
+Result<void> MultifdSource::wait_ready() noexcept {
+  const MutexLock lock(mutex_);
+  const auto ready = [](const auto& lane) { return lane->ready; };
+  for (;;) {
+    TERN_TRY(check());
+    if (std::all_of(lanes_.begin(), lanes_.end(), ready)) return {};
+    wait();
+  }
+}
+
+Result<void> MultifdSource::set_style(const MultifdStyle& style) noexcept {
+  const MutexLock lock(mutex_);
+  for (const auto& lane : lanes_) TERN_TRY(lane->sender->set_style(style));
+  return {};
+}
+
+void MultifdSource::set_rate(uint64_t bytes_per_s, uint64_t chunk) noexcept {
+  if (bytes_per_s == rate_) return;
+  rate_ = bytes_per_s;
+  const MutexLock lock(mutex_);
+  const double share = bytes_per_s == 0 ? 0.0
+                                        : 1e9 * static_cast<double>(lanes_.size()) /
+                                              static_cast<double>(bytes_per_s);
+  floor_ns_per_byte_.store(share, std::memory_order_relaxed);
+  batch_limit_ = kMultifdPages;
+  if (bytes_per_s != 0) {
+    batch_limit_ =
+        std::clamp<size_t>(chunk / kTargetPageBytes / lanes_.size(), 1, kMultifdPages);
+  }
+}
+
+Result<void> MultifdSource::take(size_t block, PageRun run) noexcept {
+  if (batch_.block != block) TERN_TRY(flush());
+  batch_.block = block;
+  for (uint64_t i = 0; i < run.count; ++i) {
+    batch_.pages[batch_.count++] = run.first + i;
+    if (batch_.count >= batch_limit_) TERN_TRY(flush());
+  }
+  return {};
+}
+
+Result<void> MultifdSource::flush() noexcept {
+  if (batch_.count == 0) return {};
+  const MutexLock lock(mutex_);
+  for (;;) {
+    TERN_TRY(check());
+    if (Lane* lane = freest_lane()) {
+      append(*lane, false);
+      batch_.count = 0;
+      return {};
+    }
+    wait();
+  }
+}
+
+// Round robin among those with the shortest queue: every channel gets its share, and one that is
+// idle is not left idle.
+MultifdSource::Lane* MultifdSource::freest_lane() noexcept {
+  Lane* best = nullptr;
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    Lane* const lane = lanes_[(next_ + i) % lanes_.size()].get();
+    if (lane->count < kQueue && (best == nullptr || lane->count < best->count)) best = lane;
+    if (best != nullptr && best->count == 0) break;
+  }
+  if (best != nullptr) next_ = best->index + 1;
+  return best;
+}
+
+void MultifdSource::append(Lane& lane, bool sync) noexcept {
+  Item& item = lane.queue[(lane.first + lane.count) % kQueue];
+  item.sync = sync;
+  if (!sync) item.batch = batch_;
+  if (++lane.count == 1) lane.work.notify_all();
+}
+
+Result<void> MultifdSource::sync() noexcept {
+  TERN_TRY(flush());
+  const MutexLock lock(mutex_);
+  for (const auto& lane : lanes_) {
+    for (;;) {
+      TERN_TRY(check());
+      if (lane->count < kQueue) break;
+      wait();
+    }
+    append(*lane, true);
+  }
+  const auto written = [](const auto& lane) { return lane->count == 0; };
+  for (;;) {
+    TERN_TRY(check());
+    if (std::all_of(lanes_.begin(), lanes_.end(), written)) return {};
+    wait();
+  }
+}
+
+void MultifdSource::end_threads() noexcept {
+  std::vector<Lane*> lanes;
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+    for (const auto& lane : lanes_) {
+      lanes.push_back(lane.get());
+      lane->work.notify_all();
+    }
+  }
+  for (Lane* lane : lanes) {
+    if (lane->thread.joinable()) lane->thread.join();
+  }
+}
+
+void MultifdSource::close() noexcept {
+  end_threads();
+  std::vector<Channel*> channels;
+  {
+    const MutexLock lock(mutex_);
+    if (aborted_) return;
+    for (const auto& lane : lanes_) channels.push_back(lane->channel.get());
+  }
+  // Every one before the first is waited for.
+  for (Channel* channel : channels) channel->finish_writing();
+  if (!secure_) return;
+  std::vector<std::byte> sink(4096);
+  for (Channel* channel : channels) {
+    channel->set_read_deadline({"parting", kPartingTime});
+    for (;;) {
+      const auto got = channel->read_some(sink);
+      if (!got || *got == 0) break;
+    }
+  }
+}
+
+}  // namespace tern

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// multifd-compression=zstd.
+//
+//   channel = one zstd frame that never ends; payload = its bytes up to a flush
+//
+// No content size, no checksum. The window (2^27 bytes at level 22) spans packets. A sender may also
+// end a frame and begin a new one between packets. Spoken by QEMU 5.0 and later where it was built
+// with zstd. Limits: the window log that a decoder takes, 27, is the library's default.
+#include <zstd.h>
+
+#include <array>
+#include <string>
+
+#include "ram/codec/page_codec.h"
+
+namespace tern {
+namespace {
+
+Error zstd_error(ErrorCode code, size_t result) noexcept {
+  return Error(code, "zstd: " + std::string(ZSTD_getErrorName(result)));
+}
+
+struct FreeCStream {
+  void operator()(ZSTD_CCtx* p) const noexcept { ZSTD_freeCCtx(p); }
+};
+struct FreeDStream {
+  void operator()(ZSTD_DCtx* p) const noexcept { ZSTD_freeDCtx(p); }
+};
+
+class ZstdEncoder final : public PageEncoder {
+ public:
+  explicit ZstdEncoder(ZSTD_CCtx* context) noexcept
+      : context_(context), out_(new std::byte[kMultifdMaxPayload]) {}
+
+  // The library copies its input into its window before it looks at it, as long as a frame is not
+  // ended in the same call: a guest that writes meanwhile cannot spoil the stream.
+  Result<std::span<const std::byte>> encode(PagePieces pages) noexcept override {
+    ZSTD_outBuffer out{out_.get(), kMultifdMaxPayload, 0};
+    for (size_t i = 0; i < pages.size(); ++i) {
+      ZSTD_inBuffer in{pages[i].data(), pages[i].size(), 0};
+      const bool last = i + 1 == pages.size();
+      for (;;) {
+        const size_t left =
+            ZSTD_compressStream2(context_.get(), &out, &in, last ? ZSTD_e_flush : ZSTD_e_continue);
+        if (ZSTD_isError(left) != 0) return zstd_error(ErrorCode::internal, left);
+        if (in.pos == in.size && (!last || left == 0)) break;
+        if (out.pos == out.size) return Error(ErrorCode::internal, "zstd: more output than room");
+      }
+    }
+    return std::span<const std::byte>(out_.get(), out.pos);
+  }
+
+ private:
+  std::unique_ptr<ZSTD_CCtx, FreeCStream> context_;
+  std::unique_ptr<std::byte[]> out_;
+};
+
+class ZstdDecoder final : public PageDecoder {
+ public:
+  explicit ZstdDecoder(ZSTD_DCtx* context) noexcept : context_(context) {}
+
+  Result<void> decode(std::span<const std::byte> payload, PagePieces pages) noexcept override {
+    ZSTD_inBuffer in{payload.data(), payload.size(), 0};
+    for (const auto piece : pages) {
+      ZSTD_outBuffer out{piece.data(), piece.size(), 0};
+      while (out.pos < out.size) {
+        const size_t before = out.pos;
+        const size_t read = in.pos;
+        const size_t hint = ZSTD_decompressStream(context_.get(), &out, &in);
+        if (ZSTD_isError(hint) != 0) return zstd_error(ErrorCode::peer_protocol, hint);
+        if (out.pos == before && in.pos == read) {
+          return Error(ErrorCode::peer_protocol, "zstd: the payload ends before its pages");
+        }
+      }
+    }
+    return expect_end(in);
+  }
+
+ private:
+  // What is left may be the end of a frame, never another byte of a page.
+  Result<void> expect_end(ZSTD_inBuffer& in) noexcept {
+    std::array<std::byte, 64> sink;
+    for (;;) {
+      ZSTD_outBuffer out{sink.data(), sink.size(), 0};
+      const size_t read = in.pos;
+      const size_t hint = ZSTD_decompressStream(context_.get(), &out, &in);
+      if (ZSTD_isError(hint) != 0) return zstd_error(ErrorCode::peer_protocol, hint);
+      if (out.pos != 0) {
+        return Error(ErrorCode::peer_protocol, "zstd: the payload holds more than its pages");
+      }
+      if (in.pos == in.size) return {};
+      if (in.pos == read) {
+        return Error(ErrorCode::peer_protocol, "zstd: bytes are left over behind the pages");
+      }
+    }
+  }
+
+  std::unique_ptr<ZSTD_DCtx, FreeDStream> context_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<PageEncoder>> make_zstd_encoder(uint32_t level) noexcept {
+  ZSTD_CCtx* const context = ZSTD_createCCtx();
+  if (context == nullptr) return Error(ErrorCode::resource_exhausted, "zstd: no memory");
+  auto encoder = std::make_unique<ZstdEncoder>(context);
+  // QEMU's level 0 is the library's "default level", 3.
+  const size_t set =
+      ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, static_cast<int>(level));
+  if (ZSTD_isError(set) != 0) return zstd_error(ErrorCode::invalid_argument, set);
+  return std::unique_ptr<PageEncoder>(std::move(encoder));
+}
+
+Result<std::unique_ptr<PageDecoder>> make_zstd_decoder() noexcept {
+  ZSTD_DCtx* const context = ZSTD_createDCtx();
+  if (context == nullptr) return Error(ErrorCode::resource_exhausted, "zstd: no memory");
+  return std::unique_ptr<PageDecoder>(std::make_unique<ZstdDecoder>(context));
+}
+
+}  // namespace tern

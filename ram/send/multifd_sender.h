@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// MultifdSender: puts batches of pages on one multifd channel. It knows nothing of the other
+// channels, of rates or of when to sync.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/channel.h"
+#include "ram/codec/page_codec.h"
+#include "ram/guest_memory.h"
+#include "ram/send/adaptive.h"
+#include "ram/send/page_batch.h"
+#include "ram/simd/page_ops.h"
+#include "stats/ram_counters.h"
+#include "tern/clock.h"
+#include "tern/result.h"
+
+namespace tern {
+
+/// How packets are made; the same for all channels of a migration.
+struct MultifdStyle {
+  const PageCodec* codec = nullptr;  ///< nullptr: none
+  uint32_t level = 0;
+  bool zero_pages = false;  ///< look for pages of zeros and list them in the packet
+  bool adaptive = false;    ///< the peer takes packets that are not compressed between others
+};
+
+/// One thread.
+class MultifdSender {
+ public:
+  /// `number`: of packets, over all channels. `floor_ns_per_byte`: what a byte on the wire costs at
+  /// least by max-bandwidth, in ns.
+  MultifdSender(const GuestMemory& memory, Channel& channel, ChannelCounters& counters,
+                std::atomic<uint64_t>& number, const std::atomic<double>& floor_ns_per_byte,
+                const PageOps& ops, Clock& clock) noexcept;
+
+  Result<void> send_initial(const MultifdInitial& initial) noexcept;
+  /// Before the first batch. Errors: resource_exhausted.
+  Result<void> set_style(const MultifdStyle& style) noexcept;
+  Result<void> send(const PageBatch& batch) noexcept;
+  Result<void> send_sync() noexcept;
+
+ private:
+  void sort_out(const PageBatch& batch, MultifdPacket& packet) noexcept;
+  Result<void> send_pages(MultifdPacket& packet) noexcept;
+  Result<void> write_all() noexcept;
+
+  const GuestMemory& memory_;
+  Channel& channel_;
+  ChannelCounters& counters_;
+  std::atomic<uint64_t>& number_;
+  const std::atomic<double>& floor_ns_per_byte_;
+  const PageOps& ops_;
+  Clock& clock_;
+  MultifdStyle style_;
+  std::unique_ptr<PageEncoder> encoder_;
+  AdaptiveCompression adaptive_;
+  std::array<std::byte, kMultifdPacketBytes> header_;
+  std::vector<std::span<std::byte>> pieces_;  // the normal pages, neighbours joined
+  std::vector<iovec> slices_;
+};
+
+}  // namespace tern

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the scan hands to a multifd channel: up to one packet's worth of pages of one block.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "ram/wire/multifd_packet.h"
+#include "tern/dirty_bitmap.h"
+#include "tern/result.h"
+
+namespace tern {
+
+struct PageBatch {
+  size_t block = 0;
+  size_t count = 0;
+  std::array<uint64_t, kMultifdPages> pages;
+};
+
+/// Where pages go that do not travel on the main stream.
+class PageSink {
+ public:
+  virtual ~PageSink() = default;
+  /// Takes the pages [run.first, run.first + run.count), at most kMultifdPages. May block until
+  /// there is room. Errors: of whichever channel failed.
+  virtual Result<void> take(size_t block, PageRun run) noexcept = 0;
+};
+
+}  // namespace tern
