@@ -174,7 +174,7 @@ inline constexpr auto kStatistics = [] {
        kRun},
       {{"ram.multifd-bytes", integer, "bytes", "0.1", "Sent over multifd channels."},
        G::ram,
-       never,
+       member<&S::multifd_bytes>,
        kRun},
       {{"ram.pages-per-second", integer, "pages/s", "0.1", "Pages of the last 100 ms."},
        G::ram,
