@@ -78,8 +78,10 @@ void declare(CLI::App& app, Words& words, VmmOptions& options) {
   app.add_option("--ram-backend", words.ram_backend, "anon, memfd or file:PATH[,share=on|off]")
       ->type_name("BACKEND")
       ->capture_default_str();
-  app.add_option("--huge", words.huge, "back RAM with huge pages of this size: 2M")
-      ->type_name("2M");
+  app.add_option("--huge", words.huge,
+                 "2M: back RAM with reserved huge pages of this size; thp: with transparent ones")
+      ->type_name("2M|thp");
+  app.add_flag("--prefault", options.ram.prefault, "all pages of RAM are there from the start");
   app.add_option("--ram-id", words.ram_id,
                  "name of the RAM block in the stream; default: m for --machine none (QEMU's "
                  "-machine none,memory-backend=m), pc.ram for the others")
@@ -176,10 +178,12 @@ Result<void> understand(const Words& words, VmmOptions& options) noexcept {
   options.ram.bytes = TERN_TRY(parse_size(words.ram).context("--ram"));
   if (options.ram.bytes == 0) return bad(words.ram, "no RAM").context("--ram");
   TERN_TRY(parse_ram_backend(words.ram_backend, options.ram).context("--ram-backend"));
-  if (!words.huge.empty()) {
+  if (words.huge == "thp") {
+    options.ram.transparent_huge_pages = true;
+  } else if (!words.huge.empty()) {
     options.ram.huge_page_bytes = TERN_TRY(parse_size(words.huge).context("--huge"));
     if (options.ram.huge_page_bytes != kHugePageBytes) {
-      return bad(words.huge, "2M is the only size").context("--huge");
+      return bad(words.huge, "2M or thp").context("--huge");
     }
   }
   options.ram.idstr = options.machine == MachineKind::none ? "m" : "pc.ram";

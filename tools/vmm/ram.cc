@@ -113,6 +113,20 @@ int map_flags(const RamOptions& options) noexcept {
   return flags | MAP_NORESERVE;
 }
 
+Result<void> advise(void* memory, const RamOptions& options) noexcept {
+  if (options.transparent_huge_pages && ::madvise(memory, options.bytes, MADV_HUGEPAGE) != 0) {
+    return errno_error(ErrorCode::unsupported, "transparent huge pages for RAM", errno);
+  }
+  // After the advice, so that what is there now has that page size. Writes nothing: a file keeps
+  // its content.
+  if (options.prefault && ::madvise(memory, options.bytes, MADV_POPULATE_WRITE) != 0) {
+    const int err = errno;
+    return errno_error(err == EINVAL ? ErrorCode::unsupported : ErrorCode::resource_exhausted,
+                       "prefaulting " + std::to_string(options.bytes) + " bytes of RAM", err);
+  }
+  return {};
+}
+
 Result<void> check(const RamOptions& options) noexcept {
   if (options.huge_page_bytes != 0 && options.huge_page_bytes != kHugePageBytes) {
     return Error(ErrorCode::invalid_argument, "huge pages of 2M are the only ones");
@@ -143,6 +157,7 @@ Result<Ram> Ram::create(const RamOptions& options) noexcept {
   ram.fd_ = std::move(backing.fd);
   ram.base_ = static_cast<std::byte*>(memory);
   ram.bytes_ = options.bytes;
+  TERN_TRY(advise(memory, options));
   RamBlock block;
   block.idstr = options.idstr;
   block.host = ram.base_;

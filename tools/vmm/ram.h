@@ -24,6 +24,9 @@ struct RamOptions {
   std::string path;              ///< file backend
   bool share = true;             ///< file backend: false maps it privately
   uint64_t huge_page_bytes = 0;  ///< 0 = small pages; 2 MiB is the only other
+  /// Small pages that the kernel may make 2 MiB ones (MADV_HUGEPAGE), as QEMU asks for its RAM.
+  bool transparent_huge_pages = false;
+  bool prefault = false;  ///< every page is there before the machine is, as QEMU's prealloc=on
   std::string idstr = "pc.ram";
   /// RAM from here on moves to 4 GiB, as a block of its own named IDSTR-high (0 = never): a PC has
   /// a hole for devices below 4 GiB, and one block has one guest-physical address.
@@ -37,7 +40,7 @@ inline constexpr uint64_t kHugePageBytes = 2ull << 20;
 class Ram {
  public:
   /// Errors: invalid_argument (size, path), resource_exhausted (no memory, no huge pages),
-  /// unsupported. A file is created and extended as needed, never shortened, its content is kept.
+  /// unsupported (by this kernel). A file is created and extended as needed, never shortened, its content is kept.
   static Result<Ram> create(const RamOptions& options) noexcept;
   Ram(Ram&&) noexcept;
   Ram& operator=(Ram&&) = delete;

@@ -36,6 +36,7 @@ TEST(options, every_one_arrives) {
                                      "file:/tmp/x,y,share=off",
                                      "--huge",
                                      "2M",
+                                     "--prefault",
                                      "--ram-id",
                                      "r",
                                      "--vcpus",
@@ -69,6 +70,8 @@ TEST(options, every_one_arrives) {
   EXPECT_EQ(options.ram.path, "/tmp/x,y");
   EXPECT_FALSE(options.ram.share);
   EXPECT_EQ(options.ram.huge_page_bytes, 2U << 20);
+  EXPECT_FALSE(options.ram.transparent_huge_pages);
+  EXPECT_TRUE(options.ram.prefault);
   EXPECT_EQ(options.ram.idstr, "r");
   EXPECT_EQ(options.guest, (GuestParams{2 << 20, 1024, 0, 3}));
   EXPECT_EQ(options.guest_rate, 100U);
@@ -89,6 +92,13 @@ TEST(options, the_default_range_ends_with_ram_and_none_names_its_block_as_qemu_d
   EXPECT_EQ(parsed({"--ram", "8M"}).guest.pages, 7U * 256);
   EXPECT_EQ(parsed({"--machine", "none"}).ram.idstr, "m");
   EXPECT_EQ(parsed({"--machine", "none", "--ram", "4K"}).ram.bytes, 4096U);
+}
+
+TEST(options, transparent_huge_pages_are_not_reserved_ones) {
+  const VmmOptions options = parsed({"--huge", "thp"});
+  EXPECT_TRUE(options.ram.transparent_huge_pages);
+  EXPECT_EQ(options.ram.huge_page_bytes, 0U);
+  EXPECT_FALSE(options.ram.prefault);
 }
 
 TEST(options, every_setting_of_the_library_is_an_option_of_its_name) {

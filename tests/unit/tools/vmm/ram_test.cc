@@ -133,5 +133,39 @@ TEST(ram, huge_pages_are_mapped_or_their_lack_comes_with_advice) {
   }
 }
 
+TEST(ram, prefaulted_memory_is_all_there_and_a_file_keeps_its_content) {
+  const TempDir dir;
+  for (const bool file : {false, true}) {
+    RamOptions options;
+    options.bytes = 256 * 4096;
+    options.prefault = true;
+    if (file) {
+      options.backend = RamBackend::file;
+      options.path = dir.file("ram");
+      std::ofstream(options.path) << "before";
+    }
+    const Ram ram = must(Ram::create(options));
+    const RamBlock& block = ram.blocks()[0];
+    std::vector<unsigned char> there(256);
+    ASSERT_EQ(::mincore(block.host, block.used_bytes, there.data()), 0);
+    for (const unsigned char page : there) ASSERT_EQ(page & 1, 1);
+    if (file) {
+      EXPECT_EQ(block.host[0], std::byte{'b'});
+    }
+  }
+}
+
+TEST(ram, transparent_huge_pages_keep_small_pages_in_the_block) {
+  RamOptions options;
+  options.bytes = 2 * kHugePageBytes;
+  options.transparent_huge_pages = true;
+  const auto ram = Ram::create(options);
+  if (!ram) {
+    EXPECT_EQ(ram.error().code(), ErrorCode::unsupported) << ram.error().message();
+    GTEST_SKIP() << "no transparent huge pages in this kernel";
+  }
+  EXPECT_EQ(ram->blocks()[0].page_bytes, kTargetPageBytes);
+}
+
 }  // namespace
 }  // namespace tern::vmm
