@@ -40,7 +40,8 @@ inline constexpr uint64_t kHugePageBytes = 2ull << 20;
 class Ram {
  public:
   /// Errors: invalid_argument (size, path), resource_exhausted (no memory, no huge pages),
-  /// unsupported (by this kernel). A file is created and extended as needed, never shortened, its content is kept.
+  /// unsupported (by this kernel). A file is created and extended as needed, never shortened, its
+  /// content is kept.
   static Result<Ram> create(const RamOptions& options) noexcept;
   Ram(Ram&&) noexcept;
   Ram& operator=(Ram&&) = delete;
