@@ -81,8 +81,6 @@ class Bench:
         made = self.memory("fill", path, self.options.ram, content)
         runs, limits = [], []
         for pair in range(1, self.options.pairs + 1):
-            self.progress(f"{content} {pair}/{self.options.pairs}: warming the machine's memory")
-            self.memory.warm(self.options.ram)
             for program in self.programs.values():
                 runs.append(self.one(program, content, path, pair))
             self.progress(f"{content} {pair}/{self.options.pairs}: raw limit")
@@ -99,6 +97,9 @@ class Bench:
             # Who reads a hole through a mapping fills it: the next one gets a new file.
             self.memory("fill", path, self.options.ram, content)
         line = f"{content} {pair}/{self.options.pairs}: {program.name}"
+        # Before each run, not each pair: a machine that reports free pages to its host loses them in seconds.
+        self.progress(line + ", warming the machine's memory")
+        self.memory.warm(self.options.ram)
         self.progress(line)
         verify = pair == 1 and not self.options.no_verify
         figures = migrate(program, self.directory, path, self.options, self.keys, verify,

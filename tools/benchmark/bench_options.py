@@ -26,8 +26,8 @@ what is measured:
   fresh anonymous memory. --page-size 4k takes transparent huge pages from both sides of all programs
   (prctl); thp lets all have them, for which QEMU asks by itself and tern-vmm by --huge thp. The pages of a file
   on tmpfs are as /sys/kernel/mm/transparent_hugepage/shmem_enabled says, usually 4k.
-  Before each pair another process touches 2.2 times the RAM, so that no program pays for pages that the
-  machine never had before.
+  Before each run another process touches 2.2 times the RAM (or what is free), so that nobody pays for pages that
+  a virtual machine has not had yet or has given back to its host.
 
   time        from the command `migrate` to the event `completed` of both sides (wall clock); total-time, setup-time
               and downtime as query-migrate of the source says
@@ -37,7 +37,8 @@ what is measured:
   CPU         CPU clocks of the two processes around the migration, in seconds per GiB of guest RAM: what the kernel
               does for them is in it, starting and loading content is not
   raw limit   the slower of two: all pages of the content that are not zero, sent without a protocol over as many
-              sockets from the same source memory into the same kind of fresh memory; and reading all pages at this
+              sockets from the same source memory into the same kind of fresh memory (the faster of: letting recv() find
+              the missing pages, or asking for them ahead); and reading all pages at this
               machine's read bandwidth (all cores, widest loads). With --compression or --tls it is still this.
 
 Each program's first pair of each content also proves that the destination's RAM is the source's. A table for

@@ -25,7 +25,8 @@ namespace {
 constexpr const char* kUsage =
     "usage: tern-bench-memory fill FILE BYTES zero|sparse|random|text|mixed\n"
     "       tern-bench-memory warm BYTES\n"
-    "       tern-bench-memory raw FILE RAM BYTES SOCKETS 4k|thp none|source|destination|both\n"
+    "       tern-bench-memory raw FILE RAM BYTES SOCKETS 4k|thp "
+    "none|source|destination|both straight|populate\n"
     "       tern-bench-memory read FILE BYTES\n";
 
 bool parse(std::string_view text, uint64_t& into) {
@@ -68,8 +69,8 @@ int fill(const std::string& path, uint64_t bytes, std::string_view content) {
   return 0;
 }
 
-/// The first touch of a page in a virtual machine's life makes its host find memory: ten times the
-/// cost of a later one, and it would count for whoever comes first.
+/// The first touch of a page that a virtual machine never had, or that it reported to its host as
+/// free, makes the host find memory: ten times the cost of a later one, for whoever comes first.
 int warm(uint64_t bytes) {
   const double start = now();
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
@@ -89,18 +90,21 @@ int warm(uint64_t bytes) {
   return 0;
 }
 
-int raw(int argc, char** argv) {
+int raw(char** argv) {
   RawOptions options;
   options.file = argv[2];
   uint64_t sockets = 0;
   const std::string_view pages = argv[6];
   const std::string_view prefault = argv[7];
-  if (argc != 8 || !parse(argv[3], options.ram) || !parse(argv[4], options.bytes) ||
+  const auto* way = std::find_if(kWays.begin(), kWays.end(),
+                                 [&](Way each) { return to_string(each) == argv[8]; });
+  if (way == kWays.end() || !parse(argv[3], options.ram) || !parse(argv[4], options.bytes) ||
       !parse(argv[5], sockets) || sockets == 0 || sockets > 255 || options.bytes > options.ram ||
       (pages != "4k" && pages != "thp")) {
     return 2;
   }
   options.sockets = static_cast<unsigned>(sockets);
+  options.way = *way;
   options.transparent_huge_pages = pages == "thp";
   options.prefault_sender = prefault == "source" || prefault == "both";
   options.prefault_receiver = prefault == "destination" || prefault == "both";
@@ -125,7 +129,7 @@ int run(int argc, char** argv) {
     return fill(argv[2], bytes, argv[4]);
   }
   if (form == "warm" && argc == 3 && parse(argv[2], bytes)) return warm(bytes);
-  if (form == "raw" && argc == 8) return raw(argc, argv);
+  if (form == "raw" && argc == 9) return raw(argv);
   if (form == "read" && argc == 4 && parse(argv[3], bytes)) return read(argv[2], bytes);
   return 2;
 }

@@ -50,11 +50,21 @@ Extent share_of(uint64_t bytes, unsigned socket, unsigned sockets) {
 
 void receive(int fd, std::byte* into, uint64_t bytes) {
   while (bytes > 0) {
-    const ssize_t n = ::recv(fd, into, std::min(bytes, kPiece), 0);
+    const ssize_t n = ::recv(fd, into, bytes, MSG_WAITALL);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) fail("receiving");
     into += n;
     bytes -= static_cast<uint64_t>(n);
+  }
+}
+
+void receive_all(int fd, Way way, std::byte* into, uint64_t bytes) {
+  while (bytes > 0) {
+    const uint64_t n = std::min(bytes, kPiece);
+    if (way == Way::populate) populate({into, n});
+    receive(fd, into, n);
+    into += n;
+    bytes -= n;
   }
 }
 
@@ -91,7 +101,7 @@ void run_receiver(const RawOptions& options, int report) {
   std::vector<std::thread> threads;
   for (unsigned i = 0; i < options.sockets; ++i) {
     const Extent part = share_of(options.bytes, i, options.sockets);
-    threads.emplace_back(receive, sockets[i], ram.start + part.start, part.bytes);
+    threads.emplace_back(receive_all, sockets[i], options.way, ram.start + part.start, part.bytes);
   }
   for (auto& thread : threads) thread.join();
   const double cpu = cpu_seconds() - cpu_before;
@@ -112,6 +122,11 @@ std::vector<Extent> slice(const std::vector<Extent>& all, const Extent& part) {
 }
 
 }  // namespace
+
+std::string_view to_string(Way way) {
+  constexpr std::array<std::string_view, kWays.size()> kNames = {"straight", "populate"};
+  return kNames[static_cast<size_t>(way)];
+}
 
 RawResult send_raw(const RawOptions& options) {
   int report[2];

@@ -4,16 +4,28 @@
 // fast all its cores read memory.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace tern::bench {
+
+/// How bytes get into memory that may not be there yet. Which is fastest depends on the machine,
+/// and a limit is the fastest.
+enum class Way {
+  straight,  ///< recv() into it: the kernel finds each missing page while it copies
+  populate,  ///< the same, after asking for the pages of each piece at once
+};
+inline constexpr std::array kWays = {Way::straight, Way::populate};
+std::string_view to_string(Way way);
 
 struct RawOptions {
   std::string file;    ///< content of the sender
   uint64_t ram = 0;    ///< size of the receiver's memory
   uint64_t bytes = 0;  ///< how much is sent
   unsigned sockets = 1;
+  Way way = Way::straight;
   bool transparent_huge_pages = false;
   bool prefault_sender = false;
   bool prefault_receiver = false;
