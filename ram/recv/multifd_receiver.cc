@@ -114,16 +114,25 @@ Result<void> MultifdReceiver::take_packet(const MultifdPacket& packet,
 }
 
 void MultifdReceiver::gather(const MultifdPacket& packet, size_t block,
-                             const RamTarget& target) noexcept {
+                             RamTarget& target) noexcept {
   places_.clear();
+  PageRun run;
+
+  const auto take = [&] {
+    if (run.count == 0) return;
+    target.prepare(block, run);
+    places_.emplace_back(target.memory().page(block, run.first), run.count * kTargetPageBytes);
+  };
   for (size_t i = 0; i < packet.normal; ++i) {
-    std::byte* const page = target.memory().page(block, packet.offsets[i] / kTargetPageBytes);
-    if (!places_.empty() && places_.back().data() + places_.back().size() == page) {
-      places_.back() = {places_.back().data(), places_.back().size() + kTargetPageBytes};
-    } else {
-      places_.emplace_back(page, kTargetPageBytes);
+    const uint64_t page = packet.offsets[i] / kTargetPageBytes;
+    if (run.count != 0 && page == run.first + run.count) {
+      ++run.count;
+      continue;
     }
+    take();
+    run = {page, 1};
   }
+  take();
 }
 
 Result<void> MultifdReceiver::place(const MultifdPacket& packet) noexcept {

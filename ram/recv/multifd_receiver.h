@@ -55,7 +55,7 @@ class MultifdReceiver {
   Result<void> take_packet(const MultifdPacket& packet, SyncWaiter& waiter) noexcept;
   Result<void> place(const MultifdPacket& packet) noexcept;
   Result<void> check_method(const MultifdPacket& packet, bool mixed) const noexcept;
-  void gather(const MultifdPacket& packet, size_t block, const RamTarget& target) noexcept;
+  void gather(const MultifdPacket& packet, size_t block, RamTarget& target) noexcept;
   Result<void> read_payload(size_t left) noexcept;
   Error malformed(const std::string& why) const noexcept;
 
