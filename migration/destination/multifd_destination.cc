@@ -379,7 +379,7 @@ void MultifdDestination::abort() noexcept {
 }
 
 void MultifdDestination::close() noexcept {
-  if (listener_ != nullptr) listener_->abort();
+  if (listener_ != nullptr) std::exchange(listener_, nullptr)->abort();
   if (accept_thread_.joinable()) accept_thread_.join();
   std::vector<std::unique_ptr<Connection>> connections;
   {

@@ -27,6 +27,8 @@ struct FaultPlan {
   std::vector<uint8_t> cut_at_message;
   Cut cut = Cut::after;
   size_t max_write_bytes = SIZE_MAX;
+  /// Cut this connection only, in the order in which they are made: 0 is the main one.
+  size_t only_channel = SIZE_MAX;
   std::atomic<uint64_t>* writes = nullptr;  // counts
 };
 
@@ -91,7 +93,13 @@ class FaultConnector final : public Connector {
       : inner_(std::move(inner)), plan_(plan) {}
   Result<std::unique_ptr<Channel>> connect(Deadline deadline) noexcept override {
     auto channel = TERN_TRY(inner_->connect(deadline));
-    return std::unique_ptr<Channel>(new FaultChannel(std::move(channel), plan_));
+    FaultPlan plan = plan_;
+    const size_t index = made_++;
+    if (plan.only_channel != SIZE_MAX && plan.only_channel != index) {
+      plan.cut_at_write = 0;
+      plan.writes = nullptr;
+    }
+    return std::unique_ptr<Channel>(new FaultChannel(std::move(channel), plan));
   }
   void abort() noexcept override { inner_->abort(); }
   std::string describe() const noexcept override { return inner_->describe(); }
@@ -100,6 +108,7 @@ class FaultConnector final : public Connector {
  private:
   std::unique_ptr<Connector> inner_;
   const FaultPlan plan_;
+  size_t made_ = 0;
 };
 
 class FaultListener final : public Listener {
