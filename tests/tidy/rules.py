@@ -225,6 +225,11 @@ COVERED_ELSEWHERE = {
     "migration/qmp/result_types.cc": "tests/unit/migration/qmp/schema_test.cc",
     # Command lines: tested as their user runs them.
     "tools/common/demo.cc": "tests/interop/demo_test.py",
+    "tools/benchmark/main.cc": "tests/interop/bench_parts_test.py",
+    "tools/benchmark/content.cc": "tests/interop/bench_parts_test.py",
+    "tools/benchmark/memory.cc": "tests/interop/bench_test.py",
+    "tools/benchmark/raw_limit.cc": "tests/interop/bench_test.py",
+    "tools/benchmark/read_limit.cc": "tests/interop/bench_test.py",
     "tools/tern/ctl_command.cc": "tests/interop/ctl_test.py",
     "tools/tern/demo_command.cc": "tests/interop/demo_test.py",
     "tools/tern/main.cc": "tests/interop/demo_test.py",

@@ -5,13 +5,14 @@ from xml.sax.saxutils import escape
 
 from bench_figures import rounded, with_spread
 from bench_machine import sentence
-from bench_report import BOUNDS, notes, settings_sentence
+from bench_options import CONTENTS
+from bench_report import limit_of, limit_words, memory_sentence, notes, settings_sentence
 
 # Okabe and Ito: told apart by colour-blind readers, and in grey by their lightness.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 LIMIT = "#000000"
 WIDTH, LEFT, RIGHT = 960, 150, 250
-BAR, GAP, PANEL_HEAD, PANEL_FOOT = 22, 6, 30, 34
+BAR, GAP, PANEL_HEAD, PANEL_FOOT = 22, 6, 42, 34
 FONT = "font-family=\"DejaVu Sans, Verdana, Arial, sans-serif\""
 
 
@@ -50,14 +51,15 @@ def wrapped(text, width):
 def panel(summary, top):
     """SVG of one content and the y where the next begins."""
     programs = summary["programs"]
-    limit = summary["limit-gib-s"]["median"]
+    limit = limit_of(summary)
     largest = max([limit, *(figures["ram-gib-s"]["max"] for figures in programs.values())])
     end, step = nice_scale(largest * 1.02)
     scale = (WIDTH - LEFT - RIGHT) / end
     bars_top = top + PANEL_HEAD
     bottom = bars_top + len(programs) * (BAR + GAP) + GAP
     out = [_text(16, top + 18, summary["content"], 15, extra='font-weight="bold"'),
-           _text(LEFT, top + 18, f"raw limit {rounded(limit)} GiB/s ({BOUNDS[summary['limit-bound']]})", 11)]
+           _text(LEFT, top + 18, limit_words(summary), 11),
+           _text(LEFT, top + 32, CONTENTS[summary["content"]], 10, extra='fill="#404040"')]
     for i in range(round(end / step) + 1):
         x = LEFT + i * step * scale
         out.append(_line(x, bars_top, x, bottom, 'stroke="#d0d0d0"'))
@@ -83,13 +85,14 @@ def panel(summary, top):
 def chart(document):
     """The whole SVG as text."""
     heads = [(f"Migration on loopback: {settings_sentence(document['settings'])}", 14, 108),
-             (sentence(document["machine"]), 11, 140), (document["command"], 11, 140)]
+             (sentence(document["machine"]), 11, 140), (document["command"], 11, 130),
+             (memory_sentence(document["settings"], document["machine"]), 11, 140)]
     body, y = [], 12
     for text, size, width in heads:
         for line in wrapped(text, width):
             y += size + 6
             body.append(_text(16, y, line, size, extra='font-weight="bold"' if size > 12 else ""))
-    y += 14
+    y += 18
     pairs = document["settings"]["pairs"]
     body.append(_text(16, y, f"GiB of guest RAM per second, median of {pairs}; whiskers: smallest and largest; dashed: what "
                              "this machine does without a protocol; each content has its own scale", 11,

@@ -21,7 +21,7 @@ def summarize(runs):
 def content_summary(content, programs, runs, limits):
     """One row of the report: `runs` and `limits` of one content, by pair."""
     by_program = {name: summarize([r for r in runs if r["program"] == name]) for name in programs}
-    limit = spread([each["ram-gib-s"] for each in limits])
+    limit = spread([each["ram-gib-s"] for each in limits])  # its largest is the limit
     first = by_program[programs[0]]["ram-gib-s"]["median"]
     bounds = [each["bound"] for each in limits]
     return {

@@ -135,36 +135,32 @@ class Guest:
         """The process's CPU clock: nanoseconds, ended threads included (clock_getcpuclockid(3))."""
         return time.clock_gettime((~self.child.pid << 3) | 2)
 
-    def ram_mapping(self):
-        """(start, end, smaps fields) of the private anonymous mapping that holds the RAM of a destination."""
-        best = None
+    def ram_mappings(self):
+        """(start, end, smaps fields) of each private anonymous mapping that could hold the RAM of a destination."""
+        found, fields = [], {}
         with open(f"/proc/{self.child.pid}/smaps", encoding="ascii", errors="replace") as smaps:
             for line in smaps:
-                head = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0\s*$", line)
+                head = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) (\S+) (\S+) ([0-9]+)(.*)", line)
                 if head:
-                    start, end = int(head[1], 16), int(head[2], 16)
-                    fields = {}
-                    if end - start >= self.ram and (best is None or end - start < best[1] - best[0]):
-                        best = (start, end, fields)
-                elif re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-                    fields = {}
-                else:
-                    field = re.match(r"(\w+): +([0-9]+) kB", line)
-                    if field:
-                        fields[field[1]] = int(field[2]) << 10
-        if best is None:
-            raise RunError(f"the destination has no mapping of {self.ram} bytes\n{self.story()}")
-        return best
+                    start, end, fields = int(head[1], 16), int(head[2], 16), {}
+                    if head[3] == "rw-p" and head[6] == "0" and not head[7].strip() and end - start >= self.ram:
+                        found.append((start, end, fields))
+                    continue
+                field = re.match(r"(\w+): +([0-9]+) kB", line)
+                if field:
+                    fields[field[1]] = int(field[2]) << 10
+        return found
 
-    def holds(self, content):
-        """Whether RAM is what the file holds. RAM may share a mapping with its neighbours, so it is looked for."""
-        start, end, _ = self.ram_mapping()
+    def holding(self, content):
+        """The smaps fields of the mapping that holds what the file does; None if there is none. A small RAM is not
+        the only mapping of its size (a thread's stack has 8 MiB), and it may share its mapping with neighbours."""
         with open(content, "rb", buffering=0) as file, \
              open(f"/proc/{self.child.pid}/mem", "rb", buffering=0) as memory:
-            for at in range(start, end - self.ram + 1, mmap.PAGESIZE):
-                if _same(file.fileno(), memory.fileno(), at, self.ram):
-                    return True
-        return False
+            for start, end, fields in self.ram_mappings():
+                for at in range(start, end - self.ram + 1, mmap.PAGESIZE):
+                    if _same(file.fileno(), memory.fileno(), at, self.ram):
+                        return fields
+        return None
 
 
 def _same(file, memory, at, size):

@@ -11,8 +11,8 @@ CONTENTS = {
     "sparse": "90% never written (holes of the file), 10% random, in pieces of 64 pages",
     "random": "random bytes",
     "text": "words of a made-up language, the frequent ones more frequent",
-    "mixed": "like a guest that has been up for a while: 35% zero, 25% text, 25% pointers (objects of 64 "
-             "bytes), 15% random pages, in runs of 16 to 256 pages",
+    "mixed": "near a real guest: 35% zero, 25% text, 25% pointers (objects of 64 bytes), 15% random, "
+             "in runs of 16 to 256 pages",
 }
 UNLIMITED = 0
 PUBLISHED_PAIRS = 5
@@ -37,9 +37,9 @@ what is measured:
   CPU         CPU clocks of the two processes around the migration, in seconds per GiB of guest RAM: what the kernel
               does for them is in it, starting and loading content is not
   raw limit   the slower of two: all pages of the content that are not zero, sent without a protocol over as many
-              sockets from the same source memory into the same kind of fresh memory (the faster of: letting recv() find
-              the missing pages, or asking for them ahead); and reading all pages at this
-              machine's read bandwidth (all cores, widest loads). With --compression or --tls it is still this.
+              sockets from the same source memory into the same kind of memory (the faster of: recv() finds the missing
+              pages, or they are asked for ahead); and reading all pages at this machine's read bandwidth (all cores,
+              widest loads). The fastest of all pairs, as it is a limit. With --compression or --tls it is still this
 
 Each program's first pair of each content also proves that the destination's RAM is the source's. A table for
 publication needs {PUBLISHED_PAIRS} pairs and a machine that does nothing else.
@@ -80,7 +80,7 @@ def contents(text):
 
 def parser():
     p = argparse.ArgumentParser(
-        prog="tools/bench", add_help=False, allow_abbrev=False, epilog=EPILOG,
+        prog="tools/bench", usage="tools/bench [OPTION]...", add_help=False, allow_abbrev=False, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measures migrations between two processes of tern-vmm, and of other programs beside it, on this\n"
                     "machine, and the limit that the machine sets to any program.")
