@@ -36,7 +36,8 @@ class Bench(unittest.TestCase):
         if not os.path.isdir("/dev/shm"):
             self.skipTest("no /dev/shm on this machine")
         document, drawing = (os.path.join(self.dir, name) for name in ("b.json", "b.svg"))
-        done = bench("--quick", "--ram", "16M", "--channels", "0", "--against", QEMU or "none", "--json", document, "--svg", drawing)
+        done = bench("--quick", "--ram", "16M", "--channels", "0", "--against", QEMU or "none",
+                     "--json", document, "--svg", drawing)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         with open(document, encoding="utf-8") as file:
             result = json.load(file)

@@ -97,13 +97,15 @@ def parser():
                       help=f"how many times each program migrates each content (default: {PUBLISHED_PAIRS})")
     what.add_argument("--quick", action="store_true", help="256M and one pair: does it work?")
     how = p.add_argument_group("how, the same for all programs")
-    how.add_argument("--channels", metavar="N", type=number(0, 255), default=4, help="multifd channels; 0: no multifd (default: 4)")
+    how.add_argument("--channels", metavar="N", type=number(0, 255), default=4,
+                     help="multifd channels; 0: no multifd (default: 4)")
     how.add_argument("--compression", choices=("none", "zlib", "zstd"), default="none", help="of multifd")
     how.add_argument("--level", metavar="N", type=number(0, 20), help="of the compression (default: each program's)")
     how.add_argument("--tls", choices=("none", "x509", "psk"), default="none", help="with keys made for this run")
     how.add_argument("--zero-page-detection", choices=("none", "legacy", "multifd"), help="(default: each program's)")
     how.add_argument("--zero-copy", action="store_true", help="capability zero-copy-send")
-    how.add_argument("--max-bandwidth", metavar="SIZE", type=size, default=UNLIMITED, help="bytes per second; 0: no limit (default)")
+    how.add_argument("--max-bandwidth", metavar="SIZE", type=size, default=UNLIMITED,
+                     help="bytes per second; 0: no limit (default)")
     how.add_argument("--downtime-limit", metavar="MS", type=number(1, 2000000), default=300, help="(default: 300)")
     how.add_argument("--machine-state", choices=("stopped",), default="stopped", help="of the guest: RAM is all there is")
     how.add_argument("--page-size", choices=("4k", "thp", "2M"), default="4k",
