@@ -47,7 +47,7 @@ def document(names=("tern 1", "QEMU <7> & co"), verified=True):
     settings = {"ram": 4 << 30, "pairs": 3, "channels": 4, "compression": "zstd", "level": 1, "tls": "psk",
                 "zero_page_detection": None, "zero_copy": False, "max_bandwidth": 0, "page_size": "4k", "prefault": "source"}
     machine = {"date": "2026-01-02", "cpu": "A CPU", "cores": 2, "memory-bytes": 8 << 30, "kernel": "6.1", "virtual": True,
-               "thp": "madvise", "shmem-thp": "never", "load": 0.1}
+               "thp": "madvise", "shmem-thp": "never", "load": 0.1, "alone": True}
     return {"machine": machine, "command": "tools/bench --x '<&>'", "settings": settings, "summary": summary, "runs": runs,
             "programs": {name: {"command": ["prog", name], "version": "v"} for name in names}}
 
@@ -155,6 +155,15 @@ class Options(unittest.TestCase):
         self.assertEqual(bench_main.svg_path(options, "2026-01-02"), "/tmp/bench-2026-01-02.svg")
 
 
+class Turns(unittest.TestCase):
+    def test_one_benchmark_measures_at_a_time(self):
+        bench_main.Turn.NAME = f"\0tern-bench-test-{os.getpid()}"
+        with bench_main.Turn(wait=True) as first, bench_main.Turn(wait=False) as second:
+            self.assertEqual((first.alone, second.alone), (True, False))
+        with bench_main.Turn(wait=False) as third:
+            self.assertTrue(third.alone)
+
+
 class Sides(unittest.TestCase):
     """What the processes of both programs are told."""
 
@@ -230,4 +239,4 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     BUILD = sys.argv[1]
-    sys.exit(tap.main(Figures, Report, Chart, Options, Sides, Content, Keys))
+    sys.exit(tap.main(Figures, Report, Chart, Options, Turns, Sides, Content, Keys))

@@ -4,9 +4,11 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 import bench_machine
 from bench_chart import chart
@@ -18,6 +20,34 @@ from bench_report import markdown, table
 from bench_run import GIB, Memory, available_memory, migrate
 
 RAM_HOME = "/dev/shm"
+
+
+class Turn:
+    """One benchmark at a time on a machine: an abstract socket, which its owner's end frees."""
+
+    NAME = "\0tern-bench"
+
+    def __init__(self, wait):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.alone = self._take()
+        if not self.alone and wait:
+            print("tools/bench: another one is measuring on this machine; this one waits", file=sys.stderr)
+            while not self._take():
+                time.sleep(1)
+            self.alone = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def _take(self):
+        try:
+            self.sock.bind(self.NAME)
+        except OSError:
+            return False
+        return True
 
 
 class Progress:
@@ -132,8 +162,8 @@ def write(path, text):
         file.write(text)
 
 
-def measure(options, command):
-    machine = bench_machine.describe()  # before our own load
+def measure(options, command, alone):
+    machine = bench_machine.describe() | {"alone": alone}  # before our own load
     check_memory(options)
     programs = programs_of(options)
     memory = Memory(os.path.join(options.build_dir, "tools", "tern-bench-memory"))
@@ -162,7 +192,8 @@ def main(argv, root):
         print("tools/bench: the build failed", file=sys.stderr)
         return 1
     try:
-        measure(options, shlex.join(["tools/bench", *argv]))
+        with Turn(wait=not options.quick) as turn:
+            measure(options, shlex.join(["tools/bench", *argv]), turn.alone)
     except (RunError, OSError) as error:
         print(f"tools/bench: {error}", file=sys.stderr)
         return 1

@@ -46,6 +46,8 @@ def notes(document):
         said.append(f"{pairs} {'pair' if pairs == 1 else 'pairs'} only: a try, not for publication")
     if document["machine"]["load"] > 0.5:
         said.append(f"others were using this machine when it began: load {document['machine']['load']:.2f}")
+    if not document["machine"]["alone"]:
+        said.append("another tools/bench was measuring on this machine")
     if not all(run["verified"] for run in document["runs"] if run["pair"] == 1):
         said.append("the destination's RAM was not compared with the source's")
     for name, share in sorted(huge_shares(document).items()):
