@@ -21,6 +21,7 @@ import bench_chart
 import bench_figures
 import bench_guest
 import bench_keys
+import bench_machine
 import bench_main
 import bench_options
 import bench_report
@@ -45,9 +46,10 @@ def document(names=("tern 1", "QEMU <7> & co"), verified=True):
     for each in runs:
         each["verified"] = verified and each["pair"] == 1
     settings = {"ram": 4 << 30, "pairs": 3, "channels": 4, "compression": "zstd", "level": 1, "tls": "psk",
-                "zero_page_detection": None, "zero_copy": False, "max_bandwidth": 0, "page_size": "4k", "prefault": "source"}
+                "zero-page-detection": None, "zero-copy": False, "max-bandwidth": 0, "page-size": "4k", "prefault": "source"}
     machine = {"date": "2026-01-02", "cpu": "A CPU", "cores": 2, "memory-bytes": 8 << 30, "kernel": "6.1", "virtual": True,
-               "thp": "madvise", "shmem-thp": "never", "load": 0.1, "alone": True}
+               "thp": "madvise", "shmem-thp": "never", "alone": True,
+               "cores-used": {"others": 0.5, "host": 0.01}}
     return {"machine": machine, "command": "tools/bench --x '<&>'", "settings": settings, "summary": summary, "runs": runs,
             "programs": {name: {"command": ["prog", name], "version": "v"} for name in names}}
 
@@ -85,7 +87,8 @@ class Report(unittest.TestCase):
     def test_the_table_names_machine_settings_pages_and_doubts(self):
         text = "\n".join(bench_report.table(document(verified=False)))
         for words in ("A CPU, 2 cores", "multifd with 4 channels, zstd level 1, TLS (psk)", "4 KiB pages",
-                      "the source's pages mapped beforehand", "3 pairs only", "was not compared", "raw limit 7.00 GiB/s"):
+                      "the source's pages mapped beforehand", "3 pairs only", "was not compared",
+                      "other processes of this machine used 0.50 of 2 cores", "raw limit 7.00 GiB/s"):
             self.assertIn(words, text)
 
     def test_markdown_has_a_row_for_each_program_of_each_content(self):
@@ -93,12 +96,19 @@ class Report(unittest.TestCase):
         rows = [line for line in lines if line.startswith("|")]
         self.assertEqual(len(rows), 2 + 4)
         self.assertEqual({row.count("|") for row in rows}, {rows[0].count("|")})
-        self.assertIn("tools/bench --x", lines[-2])
+        self.assertTrue(any("Made by `tools/bench --x" in line for line in lines))
 
     def test_other_pages_than_asked_for_are_said(self):
         it = document()
         it["runs"][0] |= {"destination-resident-bytes": 100, "destination-huge-bytes": 50}
         self.assertTrue(any("50% of the destination's RAM was in huge pages" in note for note in bench_report.notes(it)))
+
+
+class Neighbours(unittest.TestCase):
+    def test_what_this_process_uses_is_not_others(self):
+        cores = bench_machine.Neighbours().cores()
+        self.assertEqual(sorted(cores), ["host", "others"])
+        self.assertTrue(all(0 <= used <= (os.cpu_count() or 1) * 2 for used in cores.values()), cores)
 
 
 class Chart(unittest.TestCase):
@@ -239,4 +249,4 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     BUILD = sys.argv[1]
-    sys.exit(tap.main(Figures, Report, Chart, Options, Turns, Sides, Content, Keys))
+    sys.exit(tap.main(Figures, Report, Neighbours, Chart, Options, Turns, Sides, Content, Keys))

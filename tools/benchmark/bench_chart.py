@@ -85,8 +85,8 @@ def panel(summary, top):
 def chart(document):
     """The whole SVG as text."""
     heads = [(f"Migration on loopback: {settings_sentence(document['settings'])}", 14, 108),
-             (sentence(document["machine"]), 11, 140), (document["command"], 11, 130),
-             (memory_sentence(document["settings"], document["machine"]), 11, 140)]
+             (sentence(document["machine"]), 11, 160), (document["command"], 11, 145),
+             (memory_sentence(document["settings"], document["machine"]), 11, 160)]
     body, y = [], 12
     for text, size, width in heads:
         for line in wrapped(text, width):
@@ -102,7 +102,7 @@ def chart(document):
         lines, y = panel(summary, y)
         body += lines
     for note in notes(document):
-        for line in wrapped(f"note: {note}", 140):
+        for line in wrapped(f"note: {note}", 160):
             body.append(_text(16, y + 4, line, 11, extra='fill="#404040"'))
             y += 16
     height = y + 8

@@ -26,8 +26,27 @@ def describe():
         "virtual": re.search(r"^flags\s*:.*\bhypervisor\b", _read("/proc/cpuinfo"), re.M) is not None,
         "thp": _first("/sys/kernel/mm/transparent_hugepage/enabled", r"\[(\w+)\]", "none"),
         "shmem-thp": _first("/sys/kernel/mm/transparent_hugepage/shmem_enabled", r"\[(\w+)\]", "none"),
-        "load": os.getloadavg()[0],
     }
+
+
+class Neighbours:
+    """How many cores somebody else used, and how many the host took away, since this was made."""
+
+    def __init__(self):
+        self.before = self._now()
+
+    @staticmethod
+    def _now():
+        # user nice system idle iowait irq softirq steal, in ticks; what we and our ended children used is not others'.
+        ticks = [int(word) for word in _read("/proc/stat").split("\n", 1)[0].split()[1:9]]
+        own = sum(os.times()[:4]) * os.sysconf("SC_CLK_TCK")
+        return time.monotonic(), sum(ticks[:3]) + sum(ticks[5:7]) - own, ticks[7]
+
+    def cores(self):
+        """{"others": cores, "host": cores}"""
+        (start, busy, steal), (end, busy_now, steal_now) = self.before, self._now()
+        ticks = max(end - start, 0.01) * os.sysconf("SC_CLK_TCK")
+        return {"others": max(busy_now - busy, 0) / ticks, "host": max(steal_now - steal, 0) / ticks}
 
 
 def _read(path):

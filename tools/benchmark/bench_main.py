@@ -137,7 +137,7 @@ class Bench:
         return {"program": program.name, "content": content, "pair": pair} | figures
 
     def document(self, command):
-        settings = {key: getattr(self.options, key) for key in (
+        settings = {key.replace("_", "-"): getattr(self.options, key) for key in (
             "ram", "pairs", "channels", "compression", "level", "tls", "zero_page_detection", "zero_copy",
             "max_bandwidth", "downtime_limit", "machine_state", "page_size", "prefault")}
         return {
@@ -164,6 +164,7 @@ def write(path, text):
 
 def measure(options, command, alone):
     machine = bench_machine.describe() | {"alone": alone}  # before our own load
+    neighbours = bench_machine.Neighbours()
     check_memory(options)
     programs = programs_of(options)
     memory = Memory(os.path.join(options.build_dir, "tools", "tern-bench-memory"))
@@ -176,6 +177,7 @@ def measure(options, command, alone):
                 bench.content(content)
         finally:
             progress()
+    machine["cores-used"] = neighbours.cores()
     document = {"machine": machine} | bench.document(command)
     print("\n".join((markdown if options.markdown else table)(document)))
     if options.json:

@@ -30,7 +30,7 @@ what is measured:
   a virtual machine has not had yet or has given back to its host.
 
   time        from the command `migrate` to the event `completed` of both sides (wall clock); total-time, setup-time
-              and downtime as query-migrate of the source says
+              and downtime as query-migrate of the source says (the guest is stopped already: how long it would be)
   GiB/s       guest RAM divided by that wall clock
   on the wire what the interface `lo` counted: headers, acknowledgements and other traffic of the machine included
   reported    ram.transferred of query-migrate

@@ -8,6 +8,8 @@ from bench_options import CONTENTS, PUBLISHED_PAIRS
 
 HEAD = ("program", "GiB/s of RAM", "of limit", "wire GiB/s", "on the wire", "reported", "total ms",
         "CPU s/GiB", "source", "dest.", "downtime ms")
+QUIET_CORES = 0.1  # what a machine that does nothing does
+WHO = {"others": "other processes of this machine used", "host": "the host of this virtual machine took"}
 BOUNDS = {"sockets": "bare sockets", "memory": "reading memory", "none": "nothing"}
 
 
@@ -20,11 +22,11 @@ def settings_sentence(settings):
         words.append(settings["compression"] + level)
     if settings["tls"] != "none":
         words.append(f"TLS ({settings['tls']})")
-    if settings["zero_page_detection"]:
-        words.append(f"zero-page-detection {settings['zero_page_detection']}")
-    if settings["zero_copy"]:
+    if settings["zero-page-detection"]:
+        words.append(f"zero-page-detection {settings['zero-page-detection']}")
+    if settings["zero-copy"]:
         words.append("zero-copy-send")
-    words.append(f"{binary_size(settings['max_bandwidth'])}/s at most" if settings["max_bandwidth"] else "no max-bandwidth")
+    words.append(f"{binary_size(settings['max-bandwidth'])}/s at most" if settings["max-bandwidth"] else "no max-bandwidth")
     return ", ".join(words)
 
 
@@ -33,7 +35,7 @@ def memory_sentence(settings, machine):
     mapped = {"none": "no side's pages mapped beforehand", "source": "the source's pages mapped beforehand (not sparse)",
               "destination": "the destination's pages mapped beforehand",
               "both": "pages mapped beforehand at both sides (not a sparse source)"}[settings["prefault"]]
-    pages = "4 KiB pages" if settings["page_size"] == "4k" else f"transparent huge pages (system: {machine['thp']})"
+    pages = "4 KiB pages" if settings["page-size"] == "4k" else f"transparent huge pages (system: {machine['thp']})"
     return (f"source: a file on tmpfs, shared (huge pages of tmpfs: {machine['shmem-thp']}); "
             f"destination: fresh private memory, {pages}; {mapped}")
 
@@ -44,8 +46,9 @@ def notes(document):
     if document["settings"]["pairs"] < PUBLISHED_PAIRS:
         pairs = document["settings"]["pairs"]
         said.append(f"{pairs} {'pair' if pairs == 1 else 'pairs'} only: a try, not for publication")
-    if document["machine"]["load"] > 0.5:
-        said.append(f"others were using this machine when it began: load {document['machine']['load']:.2f}")
+    for who, cores in document["machine"]["cores-used"].items():
+        if cores > QUIET_CORES:
+            said.append(f"{WHO[who]} {cores:.2f} of {document['machine']['cores']} cores meanwhile: not for publication")
     if not document["machine"]["alone"]:
         said.append("another tools/bench was measuring on this machine")
     if not all(run["verified"] for run in document["runs"] if run["pair"] == 1):
@@ -57,7 +60,7 @@ def notes(document):
 
 def huge_shares(document):
     """Programs whose pages were not what was asked for, with the share that was huge."""
-    wanted = document["settings"]["page_size"] == "thp"
+    wanted = document["settings"]["page-size"] == "thp"
     found = {}
     for run in document["runs"]:
         resident = run.get("destination-resident-bytes", 0)
