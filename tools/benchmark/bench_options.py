@@ -42,8 +42,8 @@ what is measured:
               widest loads). The fastest of all pairs, as it is a limit. With --compression or --tls it is still this
 
 One benchmark runs on a machine at a time; another one waits, unless it is --quick. Each program's first pair of each
-content also proves that the destination's RAM is the source's. A table for publication needs {PUBLISHED_PAIRS} pairs and a machine that
-does nothing else.
+content also proves that the destination's RAM is the source's. A table for publication needs {PUBLISHED_PAIRS} pairs and a
+machine that does nothing else.
 
 exit status: 0 all was measured; 1 something failed, with the logs of both processes; 2 usage
 """
