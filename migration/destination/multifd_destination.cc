@@ -36,6 +36,11 @@ std::string uuid_text(const Uuid& uuid) noexcept {
   return text;
 }
 
+/// It waited for nothing, or had to make room for others.
+bool is_silence(const Error& error) noexcept {
+  return error.code() == ErrorCode::timed_out || error.code() == ErrorCode::cancelled;
+}
+
 /// Reads exactly this much. 0: the channel ended before the first byte.
 Result<size_t> read_exactly(Channel& channel, std::span<std::byte> into) noexcept {
   size_t have = 0;
@@ -143,34 +148,44 @@ void MultifdDestination::accept_all(Listener& listener) noexcept {
   }
 }
 
+std::vector<std::unique_ptr<MultifdDestination::Connection>>
+MultifdDestination::weed_out() noexcept {
+  std::vector<std::unique_ptr<Connection>> out;
+  const auto take = [&](auto which) {
+    out.push_back(std::move(*which));
+    connections_.erase(which);
+  };
+  const auto over = [](const auto& connection) { return connection->ended; };
+  for (auto it = std::find_if(connections_.begin(), connections_.end(), over);
+       it != connections_.end(); it = std::find_if(connections_.begin(), connections_.end(), over)) {
+    take(it);
+  }
+  if (connections_.size() < lanes_.size() + 1 + kStrangers) return out;
+  // The migration's own speak at once. Whoever waits for nothing must not keep them out.
+  const auto silent = [](const auto& connection) { return !connection->known; };
+  const auto oldest = std::find_if(connections_.begin(), connections_.end(), silent);
+  if (oldest != connections_.end()) {
+    (*oldest)->wire->shutdown();
+    take(oldest);
+  }
+  return out;
+}
+
 Result<void> MultifdDestination::admit(std::unique_ptr<Channel> wire) noexcept {
   auto connection = std::make_unique<Connection>();
   connection->peer = wire->describe();
   connection->wire = std::move(wire);
   Connection* const it = connection.get();
   std::vector<std::unique_ptr<Connection>> over;
-  const char* refused = nullptr;
   {
     const MutexLock lock(mutex_);
-    for (size_t i = 0; i < connections_.size();) {
-      if (!connections_[i]->ended) {
-        ++i;
-        continue;
-      }
-      over.push_back(std::move(connections_[i]));
-      connections_.erase(connections_.begin() + static_cast<std::ptrdiff_t>(i));
-    }
-    if (aborted_ || is_complete()) {
-      refused = "all channels of the migration are there";
-    } else if (connections_.size() >= lanes_.size() + 1 + kStrangers) {
-      refused = "too many others have not said what they are";
-    } else {
-      connections_.push_back(std::move(connection));
-    }
+    over = weed_out();
+    if (!aborted_ && !is_complete()) connections_.push_back(std::move(connection));
   }
   for (const auto& old : over) old->thread.join();
-  if (refused != nullptr) {
-    log_.log(LogLevel::warning, "connection from " + it->peer + " closed: " + refused);
+  if (connection) {
+    log_.log(LogLevel::warning, "connection from " + it->peer +
+                                    " closed: all channels of the migration are there");
     return {};
   }
   auto thread = TERN_TRY(start_thread([this, it] {
@@ -196,9 +211,9 @@ Result<void> MultifdDestination::serve(Connection& connection) noexcept {
   }
   const auto word = load_be<uint32_t>(magic.data());
   if (word == kStreamMagic) {
-    return take_main(std::move(magic), std::move(channel), connection.peer);
+    return take_main(connection, std::move(magic), std::move(channel));
   }
-  if (word == kMultifdMagic) return serve_lane(magic, std::move(channel), connection.peer);
+  if (word == kMultifdMagic) return serve_lane(connection, magic, std::move(channel));
   char text[64];
   std::snprintf(text, sizeof text, "unknown channel magic: 0x%08x", word);
   return Error(ErrorCode::peer_protocol, text);
@@ -211,36 +226,38 @@ Result<std::unique_ptr<Channel>> MultifdDestination::greet(Connection& connectio
   std::unique_ptr<Channel> channel = std::make_unique<SharedChannel>(connection.wire);
   channel->set_read_deadline(deadline);
   channel->set_write_deadline(deadline);
-  if (secure_) channel = TERN_TRY(secure_(std::move(channel)));
+  if (secure_) {
+    auto secured = secure_(std::move(channel));
+    if (!secured && is_silence(secured.error())) return std::unique_ptr<Channel>();
+    channel = TERN_TRY(std::move(secured));
+  }
   const auto got = read_exactly(*channel, magic);
-  const bool silent = got ? *got == 0 : got.error().code() == ErrorCode::timed_out;
-  if (silent) return std::unique_ptr<Channel>();
-  if (!got) return got.error();
+  if (!got && !is_silence(got.error())) return got.error();
+  if (!got || *got == 0) return std::unique_ptr<Channel>();
   return channel;
 }
 
-Result<void> MultifdDestination::take_main(std::vector<std::byte> magic,
-                                           std::unique_ptr<Channel> channel,
-                                           const std::string& peer) noexcept {
-  log_.log(LogLevel::info, "incoming migration from " + peer);
+Result<void> MultifdDestination::take_main(Connection& connection, std::vector<std::byte> magic,
+                                           std::unique_ptr<Channel> channel) noexcept {
+  log_.log(LogLevel::info, "incoming migration from " + connection.peer);
   const MutexLock lock(mutex_);
   if (main_came_) return Error(ErrorCode::peer_protocol, "a second main channel");
   main_ = std::make_unique<ReplayChannel>(std::move(magic), std::move(channel));
-  main_came_ = anybody_ = true;
+  main_came_ = anybody_ = connection.known = true;
   changed_.notify_all();
   return {};
 }
 
-Result<void> MultifdDestination::serve_lane(std::span<const std::byte> magic,
-                                            std::unique_ptr<Channel> channel,
-                                            const std::string& peer) noexcept {
+Result<void> MultifdDestination::serve_lane(Connection& connection,
+                                            std::span<const std::byte> magic,
+                                            std::unique_ptr<Channel> channel) noexcept {
   std::array<std::byte, kMultifdInitialBytes> bytes;
   std::copy(magic.begin(), magic.end(), bytes.begin());
   const size_t rest = TERN_TRY(read_exactly(*channel, std::span(bytes).subspan(kMagicBytes)));
   if (rest == 0) return Error(ErrorCode::channel, "end of the channel inside its initial packet");
   const MultifdInitial initial = TERN_TRY(parse_multifd_initial(bytes));
-  const size_t index = TERN_TRY(register_lane(initial));
-  progress_.set_channel_peer(index, peer);
+  const size_t index = TERN_TRY(register_lane(connection, initial));
+  progress_.set_channel_peer(index, connection.peer);
   const std::string name = "multifd channel " + std::to_string(index);
   const auto listed =
       threads_.enter(settings_.thread_prefix, "mig/dst/recv_" + std::to_string(index));
@@ -260,7 +277,8 @@ Result<void> MultifdDestination::serve_lane(std::span<const std::byte> magic,
   return {};
 }
 
-Result<size_t> MultifdDestination::register_lane(const MultifdInitial& initial) noexcept {
+Result<size_t> MultifdDestination::register_lane(Connection& connection,
+                                                 const MultifdInitial& initial) noexcept {
   const Uuid mine = machine_.uuid.value_or(Uuid{});
   if (initial.uuid != mine) {
     return Error(ErrorCode::peer_protocol, "multifd channel " + std::to_string(initial.id) +
@@ -279,7 +297,7 @@ Result<size_t> MultifdDestination::register_lane(const MultifdInitial& initial) 
     return Error(ErrorCode::peer_protocol,
                  "multifd channel " + std::to_string(initial.id) + " came twice");
   }
-  lane.here = anybody_ = true;
+  lane.here = anybody_ = connection.known = true;
   changed_.notify_all();
   return size_t{initial.id};
 }

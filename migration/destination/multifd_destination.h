@@ -65,6 +65,7 @@ class MultifdDestination final : public SyncPoints {
     std::shared_ptr<Channel> wire;
     std::string peer;
     std::thread thread;
+    bool known = false;  // it has said what it is
     bool ended = false;
   };
   struct Lane {
@@ -76,15 +77,18 @@ class MultifdDestination final : public SyncPoints {
 
   void accept_all(Listener& listener) noexcept;
   Result<void> admit(std::unique_ptr<Channel> wire) noexcept TERN_EXCLUDES(mutex_);
+  /// Takes out those that are over, and the oldest that has said nothing if they are too many.
+  std::vector<std::unique_ptr<Connection>> weed_out() noexcept TERN_REQUIRES(mutex_);
   Result<void> serve(Connection& connection) noexcept;
   /// Reads the first word. Nothing: whoever it was said none.
   Result<std::unique_ptr<Channel>> greet(Connection& connection,
                                          std::span<std::byte> magic) noexcept;
-  Result<void> take_main(std::vector<std::byte> magic, std::unique_ptr<Channel> channel,
-                         const std::string& peer) noexcept TERN_EXCLUDES(mutex_);
-  Result<void> serve_lane(std::span<const std::byte> magic, std::unique_ptr<Channel> channel,
-                          const std::string& peer) noexcept TERN_EXCLUDES(mutex_);
-  Result<size_t> register_lane(const MultifdInitial& initial) noexcept TERN_EXCLUDES(mutex_);
+  Result<void> take_main(Connection& connection, std::vector<std::byte> magic,
+                         std::unique_ptr<Channel> channel) noexcept TERN_EXCLUDES(mutex_);
+  Result<void> serve_lane(Connection& connection, std::span<const std::byte> magic,
+                          std::unique_ptr<Channel> channel) noexcept TERN_EXCLUDES(mutex_);
+  Result<size_t> register_lane(Connection& connection, const MultifdInitial& initial) noexcept
+      TERN_EXCLUDES(mutex_);
   Result<void> arrive(size_t index) noexcept TERN_EXCLUDES(mutex_);
   void fail(const Error& error) noexcept TERN_EXCLUDES(mutex_);
   Result<void> check() const noexcept TERN_REQUIRES(mutex_);

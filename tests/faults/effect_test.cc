@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <random>
 #include <set>
 
 #include "base/fd.h"
@@ -25,6 +27,7 @@ using test::CountingNetwork;
 using test::HeldDevice;
 using test::Pair;
 using test::SlowDevice;
+using test::TestMachine;
 using Strings = std::vector<std::string>;
 
 /// A TCP port of ours that does with a connection what the test wants, or nothing.
@@ -298,6 +301,122 @@ TEST(Effect, x_thread_prefix) {
   Settings settings;
   settings.thread_prefix = "v1:";
   EXPECT_TRUE(pair.source_threads(settings).contains("v1:mig/src/main"));
+}
+
+// ---- many channels
+
+/// Over multifd channels; `fill` writes what the guest holds beside its own pages.
+StatsSnapshot over_channels(Settings settings, const std::function<void(TestMachine&)>& fill = {}) {
+  settings.multifd = true;
+  Pair pair;
+  if (fill) fill(pair.a);
+  pair.prepare(settings);
+  pair.start();
+  pair.source->wait();
+  pair.destination->wait();
+  EXPECT_EQ(pair.source->stats().status, Status::completed) << pair.source->stats().error_desc;
+  EXPECT_EQ(pair.destination->stats().status, Status::completed)
+      << pair.destination->stats().error_desc;
+  return pair.source->stats();
+}
+
+TEST(Effect, multifd) {
+  EXPECT_GT(over_channels({}).multifd_bytes, 0u);
+  Pair pair;
+  pair.prepare({});
+  pair.start();
+  pair.source->wait();
+  EXPECT_EQ(pair.source->stats().multifd_bytes, 0u);
+}
+TEST(Effect, multifd_channels) {
+  Settings settings;
+  settings.multifd_channels = 5;
+  EXPECT_EQ(over_channels(settings).channels.size(), 5u);
+}
+
+Settings compressing(MultifdCompression method) {
+  Settings settings;
+  settings.multifd_compression = method;
+  settings.multifd_adaptive = false;
+  settings.multifd_channels = 1;
+  return settings;
+}
+/// How many depends on what the guest wrote meanwhile.
+uint64_t bytes_per_page(const StatsSnapshot& s) { return s.multifd_bytes / s.normal; }
+
+TEST(Effect, multifd_compression) {
+  EXPECT_GE(bytes_per_page(over_channels(compressing(MultifdCompression::none))), 4096u);
+  EXPECT_LT(bytes_per_page(over_channels(compressing(MultifdCompression::zlib))), 2048u);
+  EXPECT_LT(bytes_per_page(over_channels(compressing(MultifdCompression::zstd))), 2048u);
+}
+TEST(Effect, multifd_zlib_level) {
+  Settings settings = compressing(MultifdCompression::zlib);
+  settings.multifd_zlib_level = 0;
+  EXPECT_GE(bytes_per_page(over_channels(settings)), 4096u) << "stored";
+  settings.multifd_zlib_level = 9;
+  EXPECT_LT(bytes_per_page(over_channels(settings)), 2048u);
+}
+TEST(Effect, multifd_zstd_level) {
+  // The same 2 MiB twice: too far apart for the window of level 1, not for that of level 20.
+  const auto twice = [](TestMachine& machine) {
+    std::mt19937 random(1);
+    std::vector<uint32_t> noise((2u << 20) / 4);
+    for (uint32_t& word : noise) word = static_cast<uint32_t>(random());
+    std::memcpy(machine.page(512), noise.data(), 2u << 20);
+    std::memcpy(machine.page(1024), noise.data(), 2u << 20);
+  };
+  Settings settings = compressing(MultifdCompression::zstd);
+  EXPECT_GT(over_channels(settings, twice).multifd_bytes, 4u << 20);
+  settings.multifd_zstd_level = 20;
+  EXPECT_LT(over_channels(settings, twice).multifd_bytes, 3u << 20);
+}
+TEST(Effect, zero_page_detection) {
+  const auto zeros = [](TestMachine& machine) {
+    for (uint64_t p = 0; p < 64; ++p) machine.page(512 + p)[0] = std::byte{0};
+  };
+  const auto normal = [&](ZeroPageDetection where) {
+    Settings settings;
+    settings.zero_page_detection = where;
+    const StatsSnapshot s = over_channels(settings, zeros);
+    uint64_t in_packets = 0;
+    for (const ChannelStats& channel : s.channels) in_packets += channel.zero;
+    EXPECT_EQ(in_packets >= 64, where == ZeroPageDetection::multifd);
+    return s.duplicate;
+  };
+  const uint64_t none = normal(ZeroPageDetection::none);
+  EXPECT_GE(normal(ZeroPageDetection::legacy), none + 64);
+  EXPECT_GE(normal(ZeroPageDetection::multifd), none + 64);
+}
+TEST(Effect, x_channel_timeout) {
+  Pair pair;
+  Settings settings;
+  settings.multifd = true;
+  settings.channel_timeout = 100;
+  pair.prepare(settings);
+  // A source that has fewer channels than are expected.
+  settings.multifd_channels = 1;
+  auto source = MigrationSource::create(pair.a.machine(), settings);
+  ASSERT_TRUE((*source)->start(*parse_uri(test::bound_uri(*pair.destination))));
+  (*source)->wait();
+  pair.destination->wait();
+  const std::string why = pair.destination->stats().error_desc;
+  EXPECT_NE(why.find("x-channel-timeout"), std::string::npos) << why;
+}
+TEST(Effect, x_multifd_adaptive) {
+  Settings settings;
+  settings.multifd_compression = MultifdCompression::zlib;
+  settings.multifd_zlib_level = 9;
+  settings.multifd_channels = 1;
+  // A guest large enough for the first trial of each way.
+  const auto plain_pages = [&](bool adaptive) {
+    settings.multifd_adaptive = adaptive;
+    const StatsSnapshot s = over_channels(settings, [](TestMachine& machine) {
+      for (uint64_t p = 0; p < 1500; ++p) machine.page(256 + p)[0] = std::byte{1};
+    });
+    return s.channels.at(0).normal - s.channels.at(0).compressed_pages;
+  };
+  EXPECT_EQ(plain_pages(false), 0u);
+  EXPECT_GT(plain_pages(true), 0u);
 }
 
 // Without it QMP tells nothing: tests/interop/events_test.py has that side.
