@@ -14,36 +14,15 @@
 #include <zlib.h>
 
 #include <array>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "base/wire_int.h"
 #include "ram/codec/page_codec.h"
+#include "ram/codec/snapshot.h"
 
 namespace tern {
 namespace {
-
-constexpr size_t kMaxInput = kMultifdPages * kTargetPageBytes;
-
-/// A copy of the pages in one piece. Both compressors look at their input more than once; a guest
-/// that writes between two looks would make a stream that does not decode.
-class Snapshot {
- public:
-  Snapshot() noexcept : bytes_(new std::byte[kMaxInput]) {}
-  std::span<std::byte> take(PagePieces pages) noexcept {
-    size_t n = 0;
-    for (const auto piece : pages) {
-      const size_t room = std::min(piece.size(), kMaxInput - n);
-      std::memcpy(bytes_.get() + n, piece.data(), room);
-      n += room;
-    }
-    return {bytes_.get(), n};
-  }
-
- private:
-  std::unique_ptr<std::byte[]> bytes_;
-};
 
 uint8_t* as_uint8(std::byte* p) noexcept { return reinterpret_cast<uint8_t*>(p); }
 
