@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -50,6 +51,24 @@ class Channel {
   /// means that no byte of THIS call was accepted. That the kernel took the bytes does not mean
   /// that the peer has them.
   virtual Result<size_t> write_some(std::span<const iovec> slices) noexcept = 0;
+
+  /// The same, but the kernel may read the bytes later and without a copy, until flush_zero_copy()
+  /// has returned: they must stay mapped so long, and what leaves may be what they held at any
+  /// moment of it. Only after enable_zero_copy().
+  virtual Result<size_t> write_zero_copy(std::span<const iovec> slices) noexcept {
+    return write_some(slices);
+  }
+  /// Errors: unsupported (not on this kind of channel, or not with this kernel).
+  virtual Result<void> enable_zero_copy() noexcept {
+    return Error(ErrorCode::unsupported,
+                 "zero-copy-send: " + describe() + " is no TCP connection of its own");
+  }
+  struct ZeroCopyFlush {
+    uint64_t writes = 0;  ///< finished since the last flush
+    uint64_t copied = 0;  ///< of them those that the kernel copied after all
+  };
+  /// Waits until the kernel has read everything. Errors as of write_some.
+  virtual Result<ZeroCopyFlush> flush_zero_copy() noexcept { return ZeroCopyFlush{}; }
 
   /// How long a read or write may make no progress. Any time; acts on the next call.
   virtual void set_read_deadline(Deadline deadline) noexcept = 0;

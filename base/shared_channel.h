@@ -25,6 +25,11 @@ class SharedChannel final : public Channel {
   Result<size_t> write_some(std::span<const iovec> slices) noexcept override {
     return inner_->write_some(slices);
   }
+  Result<size_t> write_zero_copy(std::span<const iovec> slices) noexcept override {
+    return inner_->write_zero_copy(slices);
+  }
+  Result<void> enable_zero_copy() noexcept override { return inner_->enable_zero_copy(); }
+  Result<ZeroCopyFlush> flush_zero_copy() noexcept override { return inner_->flush_zero_copy(); }
   void set_read_deadline(Deadline d) noexcept override { inner_->set_read_deadline(d); }
   void set_write_deadline(Deadline d) noexcept override { inner_->set_write_deadline(d); }
   void shutdown() noexcept override { inner_->shutdown(); }

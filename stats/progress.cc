@@ -167,6 +167,7 @@ StatsSnapshot Progress::snapshot() const noexcept {
   s.downtime_bytes = downtime_bytes.get();
   for (size_t i = 0; i < channel_peers_.size(); ++i) {
     const ChannelCounters& c = channels_[i];
+    s.dirty_sync_missed_zero_copy += c.missed_zero_copy.get();
     s.channels.push_back({static_cast<uint32_t>(i), channel_peers_[i], c.bytes.get(),
                           c.packets.get(), c.syncs.get(), c.normal.get(), c.zero.get(),
                           c.compressed.get()});

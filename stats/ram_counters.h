@@ -30,6 +30,7 @@ struct alignas(64) ChannelCounters {
   Counter normal;      // pages with data
   Counter zero;        // pages of zeros in packets
   Counter compressed;  // of the normal ones those that went compressed
+  Counter missed_zero_copy;  // syncs up to which the kernel copied everything after all
 };
 
 /// Written by the thread that sends or loads RAM. On a cache line of its own, so that counting does

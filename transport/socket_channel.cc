@@ -107,14 +107,65 @@ Result<size_t> SocketChannel::read_into(std::span<const iovec> pieces) noexcept 
 }
 
 Result<size_t> SocketChannel::write_some(std::span<const iovec> slices) noexcept {
+  return send(slices, false);
+}
+
+Result<size_t> SocketChannel::write_zero_copy(std::span<const iovec> slices) noexcept {
+  return send(slices, true);
+}
+
+Result<size_t> SocketChannel::send(std::span<const iovec> slices, bool zero_copy) noexcept {
   const std::span<const iovec> some = writable_slices(slices);
   if (some.empty()) return Error(ErrorCode::invalid_argument, "write_some of no bytes");
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(some.data());  // sendmsg does not write to it
   message.msg_iovlen = some.size();
   const int fd = socket_.get();
-  return io_until([&] { return ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL); }, fd, POLLOUT,
-                  interrupt_, write_deadline_, "write to", description_);
+  const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (zero_copy ? MSG_ZEROCOPY : 0);
+  const auto sent = io_until(
+      [&] {
+        // Word of finished writes counts as an error of the socket for poll: left there, it would
+        // make every wait end at once.
+        if (zero_copy_.pending() != 0) zero_copy_.reap(fd);
+        return ::sendmsg(fd, &message, flags);
+      },
+      fd, POLLOUT, interrupt_, write_deadline_, "write to", description_);
+  if (!zero_copy) return sent;
+  if (sent) {
+    zero_copy_.note_sent();
+  } else if (sent.error().sys_errno() == ENOBUFS) {
+    // The pages under way are locked. When those are out there is room again.
+    if (zero_copy_.pending() != 0 && flush_pending()) return send(slices, true);
+    return Error(ErrorCode::resource_exhausted,
+                 "Process can't lock enough memory for using MSG_ZEROCOPY: raise the limit of "
+                 "locked memory (ulimit -l) or switch zero-copy-send off");
+  }
+  return sent;
+}
+
+Result<void> SocketChannel::enable_zero_copy() noexcept {
+  const int on = 1;
+  if (tcp_ && ::setsockopt(socket_.get(), SOL_SOCKET, SO_ZEROCOPY, &on, sizeof on) == 0) return {};
+  return Error(ErrorCode::unsupported,
+               "zero-copy-send needs TCP and a kernel with SO_ZEROCOPY, not " + description_);
+}
+
+Result<void> SocketChannel::flush_pending() noexcept {
+  const int fd = socket_.get();
+  const auto waited = io_until(
+      [&] {
+        zero_copy_.reap(fd);
+        if (zero_copy_.pending() == 0) return ssize_t{1};
+        errno = EAGAIN;
+        return ssize_t{-1};
+      },
+      fd, 0, interrupt_, write_deadline_, "zero-copy write to", description_);
+  return waited ? Result<void>() : Result<void>(waited.error());
+}
+
+Result<Channel::ZeroCopyFlush> SocketChannel::flush_zero_copy() noexcept {
+  TERN_TRY(flush_pending());
+  return zero_copy_.take_report();
 }
 
 void SocketChannel::set_write_deadline(Deadline deadline) noexcept {

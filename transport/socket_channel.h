@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/mutex.h"
 #include "transport/wait.h"
+#include "transport/zero_copy.h"
 
 namespace tern::transport {
 
@@ -51,6 +52,9 @@ class SocketChannel final : public Channel {
   Result<size_t> read_some(std::span<std::byte> into) noexcept override;
   Result<size_t> read_into(std::span<const iovec> pieces) noexcept override;
   Result<size_t> write_some(std::span<const iovec> slices) noexcept override;
+  Result<size_t> write_zero_copy(std::span<const iovec> slices) noexcept override;
+  Result<void> enable_zero_copy() noexcept override;
+  Result<ZeroCopyFlush> flush_zero_copy() noexcept override;
   void set_read_deadline(Deadline deadline) noexcept override { read_deadline_.set(deadline); }
   /// Also lengthens TCP_USER_TIMEOUT where the deadline is longer than the stall timeout: the
   /// kernel must not give up before the deadline that has a name does.
@@ -72,12 +76,15 @@ class SocketChannel final : public Channel {
                 const SocketOptions& options) noexcept;
   void tune_tcp(const SocketOptions& options) noexcept;
   bool poll_peer_closed() const noexcept;
+  Result<size_t> send(std::span<const iovec> slices, bool zero_copy) noexcept;
+  Result<void> flush_pending() noexcept;
 
   // Set once, in create().
   const Fd socket_;
   const std::string description_;
   const uint32_t stall_timeout_ms_;
   bool tcp_ = false;
+  ZeroCopyLedger zero_copy_;  // the writing thread's
   // Any thread.
   Interrupt interrupt_;
   SharedDeadline read_deadline_;

@@ -87,6 +87,9 @@ struct StatsSnapshot {
   uint64_t downtime_bytes = 0;
   uint64_t page_size = 4096;
   uint64_t multifd_bytes = 0;  ///< of transferred, what the multifd channels carried
+  /// Times a channel came to a sync point and the kernel had copied everything that was sent
+  /// without a copy.
+  uint64_t dirty_sync_missed_zero_copy = 0;
   std::vector<ChannelStats> channels;
 
   // ---- what was chosen at run time

@@ -72,6 +72,7 @@ inline constexpr std::array<std::string_view, 3> kZeroPageDetectionWords = {"non
 static_assert(kZeroPageDetectionWords.size() ==
               static_cast<size_t>(ZeroPageDetection::multifd) + 1);
 inline constexpr std::array<std::string_view, 1> kNeedsMultifd = {"multifd"};
+inline constexpr std::array<std::string_view, 1> kExcludesZeroCopy = {"zero-copy-send"};
 
 inline constexpr uint64_t kAnyU64 = std::numeric_limits<uint64_t>::max();
 inline constexpr uint64_t kDayMs = 86400000;
@@ -107,7 +108,8 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
      false,
      "How the channels pack pages; must be equal on both sides.",
      {"MultiFDCompression", kMultifdCompressionWords},
-     kNeedsMultifd},
+     kNeedsMultifd,
+     kExcludesZeroCopy},
     {"multifd-zlib-level", &Settings::multifd_zlib_level, SettingType::uint8, "", 0, 9, 1, 1, false,
      ActsOn::source, "0.3", false, false,
      "zlib: 0 stores, 1 is the fastest (1 to 3 are made by ISA-L), 9 the smallest.", {},

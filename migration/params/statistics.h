@@ -195,7 +195,7 @@ inline constexpr auto kStatistics = [] {
       {{"ram.dirty-sync-missed-zero-copy", integer, "", "0.1",
         "Syncs at which zero-copy fell back to copying."},
        G::ram,
-       never,
+       member<&S::dirty_sync_missed_zero_copy>,
        kRun},
 
       {{"x-tern.ending", text, "", "0.1",

@@ -160,6 +160,7 @@ Result<void> SourceImpl::agree_on_packets() noexcept {
                     ? settings_.multifd_zlib_level
                     : settings_.multifd_zstd_level;
   style.zero_pages = zero_page_place(context_, true) == ZeroPageDetection::multifd;
+  style.zero_copy = settings_.zero_copy_send;
   style.adaptive = settings_.multifd_adaptive && link_->speaks(kFeatureMixedMethods);
   return multifd_->set_style(style);
 }

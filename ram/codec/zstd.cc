@@ -31,14 +31,14 @@ struct FreeDStream {
 
 class ZstdEncoder final : public PageEncoder {
  public:
-  explicit ZstdEncoder(ZSTD_CCtx* context) noexcept
-      : context_(context), out_(new std::byte[kMultifdMaxPayload]) {}
+  ZstdEncoder(ZSTD_CCtx* context, uint32_t level) noexcept
+      : context_(context),
+        frame_bytes_(level == 1 ? kWorthAFrame : SIZE_MAX),
+        out_(new std::byte[kMultifdMaxPayload]) {}
 
   Result<std::span<const std::byte>> encode(PagePieces pages) noexcept override {
     const auto all = snapshot_.take(pages);
-    // A frame of its own where there is enough for the compressor to learn from: made in one pass,
-    // without the copy into a window, a tenth faster. Otherwise what came before helps.
-    const auto directive = all.size() >= kWorthAFrame ? ZSTD_e_end : ZSTD_e_flush;
+    const auto directive = all.size() >= frame_bytes_ ? ZSTD_e_end : ZSTD_e_flush;
     ZSTD_inBuffer in{all.data(), all.size(), 0};
     ZSTD_outBuffer out{out_.get(), kMultifdMaxPayload, 0};
     const size_t left = ZSTD_compressStream2(context_.get(), &out, &in, directive);
@@ -50,8 +50,13 @@ class ZstdEncoder final : public PageEncoder {
   }
 
  private:
+  // At level 1, whose window is no longer than a packet, one of at least this many bytes is a frame
+  // of its own: made in one pass, without the copy into a window, a tenth faster. Otherwise what
+  // came before helps.
   static constexpr size_t kWorthAFrame = kMultifdPages / 2 * kTargetPageBytes;
+
   std::unique_ptr<ZSTD_CCtx, FreeCStream> context_;
+  const size_t frame_bytes_;
   Snapshot snapshot_;
   std::unique_ptr<std::byte[]> out_;
 };
@@ -104,7 +109,7 @@ class ZstdDecoder final : public PageDecoder {
 Result<std::unique_ptr<PageEncoder>> make_zstd_encoder(uint32_t level) noexcept {
   ZSTD_CCtx* const context = ZSTD_createCCtx();
   if (context == nullptr) return Error(ErrorCode::resource_exhausted, "zstd: no memory");
-  auto encoder = std::make_unique<ZstdEncoder>(context);
+  auto encoder = std::make_unique<ZstdEncoder>(context, level);
   // QEMU's level 0 is the library's "default level", 3.
   const size_t set =
       ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, static_cast<int>(level));

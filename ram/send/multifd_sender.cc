@@ -21,6 +21,7 @@ MultifdSender::MultifdSender(const GuestMemory& memory, Channel& channel,
 
 Result<void> MultifdSender::set_style(const MultifdStyle& style) noexcept {
   style_ = style;
+  if (style.zero_copy) TERN_TRY(channel_.enable_zero_copy());
   if (style.codec != nullptr) encoder_ = TERN_TRY(style.codec->make_encoder(style.level));
   return {};
 }
@@ -29,7 +30,7 @@ Result<void> MultifdSender::send_initial(const MultifdInitial& initial) noexcept
   std::array<std::byte, kMultifdInitialBytes> bytes;
   encode(initial, bytes);
   slices_.assign(1, {bytes.data(), bytes.size()});
-  return write_all();
+  return write_all(slices_, false);
 }
 
 Result<void> MultifdSender::send_sync() noexcept {
@@ -38,9 +39,12 @@ Result<void> MultifdSender::send_sync() noexcept {
   packet.number = number_.fetch_add(1, std::memory_order_relaxed);
   encode(packet, header_);
   slices_.assign(1, {header_.data(), header_.size()});
-  TERN_TRY(write_all());
+  TERN_TRY(write_all(slices_, false));
   counters_.packets.add(1);
   counters_.syncs.add(1);
+  if (!style_.zero_copy) return {};
+  const auto flushed = TERN_TRY(channel_.flush_zero_copy());
+  if (flushed.writes != 0 && flushed.copied == flushed.writes) counters_.missed_zero_copy.add(1);
   return {};
 }
 
@@ -98,9 +102,14 @@ Result<void> MultifdSender::send_pages(MultifdPacket& packet) noexcept {
     packet.flags |= style_.codec->flag;
   }
   encode(packet, header_);
-  if (!style_.adaptive) return write_all();
+  if (style_.zero_copy) {
+    // The next header is written into the same place as this one: it goes the usual way.
+    TERN_TRY(write_all(std::span(slices_).first(1), false));
+    return write_all(std::span(slices_).subspan(1), true);
+  }
+  if (!style_.adaptive) return write_all(slices_, false);
   const Nanoseconds packed_at = clock_.now();
-  TERN_TRY(write_all());
+  TERN_TRY(write_all(slices_, false));
   if (encoder_ == nullptr || packet.normal == 0) return {};
   // Under max-bandwidth a byte costs its share of the rate, however quickly the kernel takes it.
   const double least = floor_ns_per_byte_.load(std::memory_order_relaxed) *
@@ -111,10 +120,10 @@ Result<void> MultifdSender::send_pages(MultifdPacket& packet) noexcept {
   return {};
 }
 
-Result<void> MultifdSender::write_all() noexcept {
-  std::span<iovec> left(slices_);
+Result<void> MultifdSender::write_all(std::span<iovec> left, bool zero_copy) noexcept {
   while (!left.empty()) {
-    const size_t taken = TERN_TRY(channel_.write_some(left));
+    const size_t taken =
+        TERN_TRY(zero_copy ? channel_.write_zero_copy(left) : channel_.write_some(left));
     counters_.bytes.add(taken);
     advance(left, taken);
   }

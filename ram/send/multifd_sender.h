@@ -28,6 +28,7 @@ struct MultifdStyle {
   const PageCodec* codec = nullptr;  ///< nullptr: none
   uint32_t level = 0;
   bool zero_pages = false;  ///< look for pages of zeros and list them in the packet
+  bool zero_copy = false;   ///< pages leave without a copy, where the kernel can; method none
   bool adaptive = false;    ///< the peer takes packets that are not compressed between others
 };
 
@@ -49,7 +50,7 @@ class MultifdSender {
  private:
   void sort_out(const PageBatch& batch, MultifdPacket& packet) noexcept;
   Result<void> send_pages(MultifdPacket& packet) noexcept;
-  Result<void> write_all() noexcept;
+  Result<void> write_all(std::span<iovec> left, bool zero_copy) noexcept;
 
   const GuestMemory& memory_;
   Channel& channel_;

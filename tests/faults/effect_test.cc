@@ -387,6 +387,12 @@ TEST(Effect, zero_page_detection) {
   EXPECT_GE(normal(ZeroPageDetection::legacy), none + 64);
   EXPECT_GE(normal(ZeroPageDetection::multifd), none + 64);
 }
+TEST(Effect, zero_copy_send) {
+  Settings settings;
+  EXPECT_EQ(over_channels(settings).dirty_sync_missed_zero_copy, 0u);
+  settings.zero_copy_send = true;
+  EXPECT_GT(over_channels(settings).dirty_sync_missed_zero_copy, 0u) << "loopback always copies";
+}
 TEST(Effect, x_channel_timeout) {
   Pair pair;
   Settings settings;
