@@ -15,6 +15,7 @@
 #include "tern/dirty_tracker.h"
 #include "tern/events.h"
 #include "tern/log.h"
+#include "tern/objects.h"
 #include "tern/ram_block.h"
 #include "tern/unplug.h"
 #include "tern/vcpu_control.h"
@@ -37,6 +38,9 @@ struct Machine {
   std::span<UnplugDevice* const> unplug;
   /// Destination only: tells the network where the guest is once it runs here. Optional.
   SelfAnnouncer* announcer = nullptr;
+  /// What settings name by an id: TLS credentials, authz. Optional; a control plane without one has
+  /// its own.
+  ObjectStore* objects = nullptr;
   std::optional<Uuid> uuid;
   EventSink* events = nullptr;  ///< optional
   Clock* clock = nullptr;       ///< optional: system_clock()

@@ -67,6 +67,13 @@ struct Settings {
   uint64_t avail_switchover_bandwidth = 0;
   /// How long the guest may be stopped, ms, 0..2000000. Live.
   uint64_t downtime_limit = 300;
+  /// Id of the credentials in Machine::objects: every connection speaks TLS. "" for none.
+  std::string tls_creds;
+  /// Source: whom the server's certificate must name; "": the host of the address.
+  std::string tls_hostname;
+  /// Destination: id of the object that says which clients may connect, by the name in their
+  /// certificate. "": whoever has a good one.
+  std::string tls_authz;
   /// Not set: taken from the machine name, otherwise tern.
   std::optional<PeerVersion> peer_version;
 

@@ -14,6 +14,7 @@
 #include "tern/events.h"
 #include "tern/log.h"
 #include "tern/machine.h"
+#include "tern/objects.h"
 #include "tern/qmp.h"
 #include "tern/ram_block.h"
 #include "tern/result.h"

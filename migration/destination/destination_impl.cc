@@ -72,12 +72,13 @@ Result<void> DestinationImpl::listen_with(std::unique_ptr<Listener> listener,
     return Error(ErrorCode::failed_precondition,
                  "this destination listens or has listened; create another");
   }
+  security_ = TERN_TRY(Security::of_destination(machine_, settings_));
   if (settings_.multifd && !listener->accepts_many()) {
     return Error(ErrorCode::invalid_argument, std::string(kNeedsManyChannels));
   }
   if (settings_.multifd) {
     multifd_ = std::make_unique<MultifdDestination>(machine_, settings_, progress_, threads_, log_,
-                                                    nullptr, [this] { hang_up(); });
+                                                    security_, [this] { hang_up(); });
   }
   {
     const MutexLock lock(mutex_);
@@ -164,11 +165,12 @@ Result<void> DestinationImpl::accept_source() noexcept {
       const MutexLock lock(mutex_);
       listener = listener_.get();
     }
-    auto channel = TERN_TRY(listener->accept());
-    const std::string peer = channel->describe();
-    TERN_TRY(use_channel(std::move(channel)));
+    auto plain = TERN_TRY(listener->accept());
+    const std::string peer = plain->describe();
+    auto secured = TERN_TRY(security_.wrap(std::move(plain)));
+    TERN_TRY(use_channel(std::move(secured.channel)));
     log_.log(LogLevel::info, "incoming migration from " + peer);
-    if (TERN_TRY(loader_->read_opening())) return {};
+    if (TERN_TRY(greet(secured))) return {};
     // A port scanner or health check that said nothing is no reason to fail.
     log_.log(LogLevel::warning, "a connection was closed before it said anything; still listening");
     if (!listener->accepts_many())
@@ -200,6 +202,18 @@ Result<void> DestinationImpl::check_no_multifd() noexcept {
                    "capability multifd is on at the source and off here: its pages are not here");
     }
   }
+}
+
+// false: whoever it was closed before it said anything.
+Result<bool> DestinationImpl::greet(Security::Secured& secured) noexcept {
+  if (!TERN_TRY(secured.handshake())) return false;
+  Channel* channel = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    channel = channel_.get();
+  }
+  channel->set_write_deadline({"x-stall-timeout", Milliseconds(settings_.stall_timeout)});
+  return loader_->read_opening();
 }
 
 Result<void> DestinationImpl::return_path_opened() noexcept {

@@ -13,6 +13,7 @@
 #include "migration/destination/announcer.h"
 #include "migration/destination/return_sender.h"
 #include "migration/destination/stream_loader.h"
+#include "migration/security/security.h"
 #include "migration/state/session.h"
 #include "stats/progress.h"
 #include "tern/destination.h"
@@ -44,6 +45,7 @@ class DestinationImpl final : public MigrationDestination {
   Result<void> accept_channels() noexcept TERN_EXCLUDES(mutex_);
   Result<void> use_channel(std::unique_ptr<Channel> channel) noexcept TERN_EXCLUDES(mutex_);
   Result<void> check_no_multifd() noexcept TERN_EXCLUDES(mutex_);
+  Result<bool> greet(Security::Secured& secured) noexcept;
   Result<void> return_path_opened() noexcept;
   Result<void> acknowledge_if_free() noexcept TERN_EXCLUDES(mutex_);
   Result<void> take_over(RunState source_state) noexcept;
@@ -64,6 +66,7 @@ class DestinationImpl final : public MigrationDestination {
   std::atomic<bool> stopping_{false};
   std::atomic<bool> yanked_{false};
 
+  Security security_;  // set before the thread starts
   // Made by mig/dst/listen; others look at them under the lock.
   mutable Mutex mutex_;
   std::unique_ptr<Listener> listener_ TERN_GUARDED_BY(mutex_);

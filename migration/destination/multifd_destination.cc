@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/replay_channel.h"
-#include "base/shared_channel.h"
 #include "base/wire_int.h"
 #include "migration/source/start_thread.h"
 #include "migration/stream/framing.h"
@@ -78,13 +77,14 @@ class MultifdDestination::Waiter final : public SyncWaiter {
 
 MultifdDestination::MultifdDestination(const Machine& machine, const Settings& settings,
                                        Progress& progress, ThreadList& threads, LogSink& log,
-                                       Secure secure, std::function<void()> on_failure) noexcept
+                                       Security security,
+                                       std::function<void()> on_failure) noexcept
     : machine_(machine),
       settings_(settings),
       progress_(progress),
       threads_(threads),
       log_(log),
-      secure_(std::move(secure)),
+      security_(std::move(security)),
       on_failure_(std::move(on_failure)),
       lanes_(settings.multifd_channels) {
   progress.set_channels(settings.multifd_channels);
@@ -165,7 +165,7 @@ MultifdDestination::weed_out() noexcept {
   const auto silent = [](const auto& connection) { return !connection->known; };
   const auto oldest = std::find_if(connections_.begin(), connections_.end(), silent);
   if (oldest != connections_.end()) {
-    (*oldest)->wire->shutdown();
+    (*oldest)->secured.channel->shutdown();
     take(oldest);
   }
   return out;
@@ -174,7 +174,7 @@ MultifdDestination::weed_out() noexcept {
 Result<void> MultifdDestination::admit(std::unique_ptr<Channel> wire) noexcept {
   auto connection = std::make_unique<Connection>();
   connection->peer = wire->describe();
-  connection->wire = std::move(wire);
+  connection->secured = TERN_TRY(security_.wrap(std::move(wire)));
   Connection* const it = connection.get();
   std::vector<std::unique_ptr<Connection>> over;
   {
@@ -202,58 +202,54 @@ Result<void> MultifdDestination::admit(std::unique_ptr<Channel> wire) noexcept {
 
 Result<void> MultifdDestination::serve(Connection& connection) noexcept {
   std::vector<std::byte> magic(kMagicBytes);
-  auto channel = TERN_TRY(greet(connection, magic));
-  if (!channel) {
+  if (!TERN_TRY(greet(connection, magic))) {
     // A port scanner or health check is no reason to fail.
     log_.log(LogLevel::warning, "a connection from " + connection.peer +
                                     " ended or waited without a word; still listening");
     return {};
   }
   const auto word = load_be<uint32_t>(magic.data());
-  if (word == kStreamMagic) {
-    return take_main(connection, std::move(magic), std::move(channel));
-  }
-  if (word == kMultifdMagic) return serve_lane(connection, magic, std::move(channel));
+  if (word == kStreamMagic) return take_main(connection, std::move(magic));
+  if (word == kMultifdMagic) return serve_lane(connection, magic);
   char text[64];
   std::snprintf(text, sizeof text, "unknown channel magic: 0x%08x", word);
   return Error(ErrorCode::peer_protocol, text);
 }
 
-Result<std::unique_ptr<Channel>> MultifdDestination::greet(Connection& connection,
-                                                           std::span<std::byte> magic) noexcept {
+Result<bool> MultifdDestination::greet(Connection& connection,
+                                       std::span<std::byte> magic) noexcept {
   const auto listed = threads_.enter(settings_.thread_prefix, "mig/dst/greet");
-  const Deadline deadline{"x-handshake-timeout", Milliseconds(settings_.handshake_timeout)};
-  std::unique_ptr<Channel> channel = std::make_unique<SharedChannel>(connection.wire);
-  channel->set_read_deadline(deadline);
-  channel->set_write_deadline(deadline);
-  if (secure_) {
-    auto secured = secure_(std::move(channel));
-    if (!secured && is_silence(secured.error())) return std::unique_ptr<Channel>();
-    channel = TERN_TRY(std::move(secured));
+  Result<size_t> got = size_t{0};
+  const auto safe = connection.secured.handshake();
+  if (!safe) {
+    got = safe.error();
+  } else if (*safe) {
+    const Deadline deadline{"x-handshake-timeout", Milliseconds(settings_.handshake_timeout)};
+    connection.secured.channel->set_read_deadline(deadline);
+    got = read_exactly(*connection.secured.channel, magic);
   }
-  const auto got = read_exactly(*channel, magic);
   if (!got && !is_silence(got.error())) return got.error();
-  if (!got || *got == 0) return std::unique_ptr<Channel>();
-  return channel;
+  return got && *got != 0;
 }
 
-Result<void> MultifdDestination::take_main(Connection& connection, std::vector<std::byte> magic,
-                                           std::unique_ptr<Channel> channel) noexcept {
+Result<void> MultifdDestination::take_main(Connection& connection,
+                                           std::vector<std::byte> magic) noexcept {
   log_.log(LogLevel::info, "incoming migration from " + connection.peer);
   const MutexLock lock(mutex_);
   if (main_came_) return Error(ErrorCode::peer_protocol, "a second main channel");
-  main_ = std::make_unique<ReplayChannel>(std::move(magic), std::move(channel));
+  main_ = std::make_unique<ReplayChannel>(std::move(magic),
+                                          std::move(connection.secured.channel));
   main_came_ = anybody_ = connection.known = true;
   changed_.notify_all();
   return {};
 }
 
 Result<void> MultifdDestination::serve_lane(Connection& connection,
-                                            std::span<const std::byte> magic,
-                                            std::unique_ptr<Channel> channel) noexcept {
+                                            std::span<const std::byte> magic) noexcept {
+  Channel& channel = *connection.secured.channel;
   std::array<std::byte, kMultifdInitialBytes> bytes;
   std::copy(magic.begin(), magic.end(), bytes.begin());
-  const size_t rest = TERN_TRY(read_exactly(*channel, std::span(bytes).subspan(kMagicBytes)));
+  const size_t rest = TERN_TRY(read_exactly(channel, std::span(bytes).subspan(kMagicBytes)));
   if (rest == 0) return Error(ErrorCode::channel, "end of the channel inside its initial packet");
   const MultifdInitial initial = TERN_TRY(parse_multifd_initial(bytes));
   const size_t index = TERN_TRY(register_lane(connection, initial));
@@ -262,10 +258,10 @@ Result<void> MultifdDestination::serve_lane(Connection& connection,
   const auto listed =
       threads_.enter(settings_.thread_prefix, "mig/dst/recv_" + std::to_string(index));
   // Quiet for as long as the source likes: the main stream tells whether it lives.
-  channel->set_read_deadline({"x-idle-timeout", Milliseconds(settings_.idle_timeout)});
+  channel.set_read_deadline({"x-idle-timeout", Milliseconds(settings_.idle_timeout)});
   ChannelCounters& counters = progress_.channel(index);
   counters.bytes.add(bytes.size());
-  auto receiver = TERN_TRY(MultifdReceiver::create(*channel,
+  auto receiver = TERN_TRY(MultifdReceiver::create(channel,
                                                    find_page_codec(settings_.multifd_compression),
                                                    counters, bytes.size())
                                .context(name));
@@ -388,11 +384,18 @@ void MultifdDestination::release() noexcept {
   changed_.notify_all();
 }
 
+void MultifdDestination::shut_all() noexcept {
+  if (main_) main_->shutdown();
+  for (const auto& connection : connections_) {
+    if (connection->secured.channel) connection->secured.channel->shutdown();
+  }
+}
+
 void MultifdDestination::abort() noexcept {
   const MutexLock lock(mutex_);
   if (aborted_) return;
   aborted_ = true;
-  for (const auto& connection : connections_) connection->wire->shutdown();
+  shut_all();
   changed_.notify_all();
 }
 
@@ -409,7 +412,7 @@ void MultifdDestination::close() noexcept {
       if (aborted_ || now >= until) break;
       changed_.wait_for(mutex_, until - now);
     }
-    for (const auto& connection : connections_) connection->wire->shutdown();
+    shut_all();
     connections.swap(connections_);
   }
   for (const auto& connection : connections) {

@@ -24,6 +24,7 @@
 #include "base/error_slot.h"
 #include "base/mutex.h"
 #include "base/thread_list.h"
+#include "migration/security/security.h"
 #include "ram/recv/multifd_receiver.h"
 #include "ram/recv/ram_receiver.h"
 #include "stats/progress.h"
@@ -35,10 +36,8 @@ namespace tern {
 /// Thread rules: collect, begin, pass, finish on mig/dst/listen; abort, failure from any thread.
 class MultifdDestination final : public SyncPoints {
  public:
-  /// What makes a connection secure; empty where it need not be.
-  using Secure = std::function<Result<std::unique_ptr<Channel>>(std::unique_ptr<Channel>)>;
   MultifdDestination(const Machine& machine, const Settings& settings, Progress& progress,
-                     ThreadList& threads, LogSink& log, Secure secure,
+                     ThreadList& threads, LogSink& log, Security security,
                      std::function<void()> on_failure) noexcept;
   ~MultifdDestination() override;
 
@@ -62,7 +61,7 @@ class MultifdDestination final : public SyncPoints {
 
  private:
   struct Connection {
-    std::shared_ptr<Channel> wire;
+    Security::Secured secured;  // its channel goes to main_ if it is that
     std::string peer;
     std::thread thread;
     bool known = false;  // it has said what it is
@@ -80,18 +79,18 @@ class MultifdDestination final : public SyncPoints {
   /// Takes out those that are over, and the oldest that has said nothing if they are too many.
   std::vector<std::unique_ptr<Connection>> weed_out() noexcept TERN_REQUIRES(mutex_);
   Result<void> serve(Connection& connection) noexcept;
-  /// Reads the first word. Nothing: whoever it was said none.
-  Result<std::unique_ptr<Channel>> greet(Connection& connection,
-                                         std::span<std::byte> magic) noexcept;
-  Result<void> take_main(Connection& connection, std::vector<std::byte> magic,
-                         std::unique_ptr<Channel> channel) noexcept TERN_EXCLUDES(mutex_);
-  Result<void> serve_lane(Connection& connection, std::span<const std::byte> magic,
-                          std::unique_ptr<Channel> channel) noexcept TERN_EXCLUDES(mutex_);
+  /// Reads the first word. false: whoever it was said none.
+  Result<bool> greet(Connection& connection, std::span<std::byte> magic) noexcept;
+  Result<void> take_main(Connection& connection, std::vector<std::byte> magic) noexcept
+      TERN_EXCLUDES(mutex_);
+  Result<void> serve_lane(Connection& connection, std::span<const std::byte> magic) noexcept
+      TERN_EXCLUDES(mutex_);
   Result<size_t> register_lane(Connection& connection, const MultifdInitial& initial) noexcept
       TERN_EXCLUDES(mutex_);
   Result<void> arrive(size_t index) noexcept TERN_EXCLUDES(mutex_);
   void fail(const Error& error) noexcept TERN_EXCLUDES(mutex_);
   Result<void> check() const noexcept TERN_REQUIRES(mutex_);
+  void shut_all() noexcept TERN_REQUIRES(mutex_);
   bool is_complete() const noexcept TERN_REQUIRES(mutex_);
   Error missing() const noexcept TERN_REQUIRES(mutex_);
   bool some_sync_missing(uint64_t point) const noexcept TERN_REQUIRES(mutex_);
@@ -101,7 +100,7 @@ class MultifdDestination final : public SyncPoints {
   Progress& progress_;
   ThreadList& threads_;
   LogSink& log_;
-  const Secure secure_;
+  const Security security_;
   const std::function<void()> on_failure_;
   ErrorSlot failure_;
   std::atomic<bool> mixed_{false};

@@ -77,6 +77,7 @@ inline constexpr std::array<std::string_view, 1> kExcludesZeroCopy = {"zero-copy
 inline constexpr uint64_t kAnyU64 = std::numeric_limits<uint64_t>::max();
 inline constexpr uint64_t kDayMs = 86400000;
 inline constexpr uint64_t kMiB = 1ull << 20;
+inline constexpr uint64_t kMaxIdBytes = 255;
 
 /// In the order in which QEMU checks them: of several faults the first is told.
 inline constexpr auto kParameters = std::to_array<ParameterRow>({
@@ -134,6 +135,17 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
      "record for each on the main channel), multifd (the channels' threads, in their packets; "
      "without multifd, or for a QEMU before 9.0, the same as legacy).",
      {"ZeroPageDetection", kZeroPageDetectionWords}},
+    {"tls-creds", &Settings::tls_creds, SettingType::string, "", 0, kMaxIdBytes, 0, 0, false,
+     ActsOn::both, "0.2", false, false,
+     "Id of the TLS credentials object for every connection: endpoint client at the source, server "
+     "at the destination; \"\" for no TLS."},
+    {"tls-hostname", &Settings::tls_hostname, SettingType::string, "", 0, 255, 0, 0, false,
+     ActsOn::source, "0.2", false, false,
+     "Whom the server's certificate must name; \"\" for the host of the address. Addresses without "
+     "a host need it."},
+    {"tls-authz", &Settings::tls_authz, SettingType::string, "", 0, kMaxIdBytes, 0, 0, false,
+     ActsOn::destination, "0.2", false, false,
+     "Id of the authz object that says whose certificate may connect; \"\" for every good one."},
     {"announce-initial", &Settings::announce_initial, SettingType::size, "ms", 0, 100000, 50, 50,
      true, ActsOn::destination, "0.2", false, false,
      "Delay before the second announcement of the guest's new place to the network; the first is "

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "migration/qmp/object_args.h"
 #include "migration/qmp/result_types.h"
 
 namespace tern::qmp {
@@ -12,6 +13,7 @@ namespace {
 namespace b = base_commands;
 namespace i = introspect_commands;
 namespace m = migration_commands;
+namespace o = object_commands;
 
 // Static initialisation order does not matter: the rows hold only addresses.
 constexpr std::string_view kRunning = "There is a migration process in progress";
@@ -60,6 +62,15 @@ constexpr auto kCommands = std::to_array<CommandRow>({
      "Gives a name to the descriptor that was sent along (SCM_RIGHTS), for the address fd:NAME."},
     {"closefd", &b::kFdNameArguments, &kEmpty, b::closefd, false, kAnyStatus, "", "0.1",
      kNoFeatures, "Closes a descriptor named by getfd."},
+
+    // ---- objects
+    {"object-add", &kObjectOptions, &kEmpty, o::object_add, false, kAnyStatus, "", "0.2",
+     kNoFeatures, "Makes an object that parameters and other objects name by its id."},
+    {"object-del", &o::kIdArguments, &kEmpty, o::object_del, false, kAnyStatus, "", "0.2",
+     kNoFeatures, "Takes an object away; a migration that uses it keeps it to its end."},
+    {"qom-list", &o::kPathArguments, &types::kObjectPropertyInfoList, o::qom_list, false,
+     kAnyStatus, "", "0.2", kNoFeatures,
+     "The objects (path /objects), or the properties that one has (/objects/ID)."},
 
     // ---- migration
     {"migrate", &m::kMigrateArguments, &kEmpty, m::migrate, false, kAnyStatus, "", "0.1",

@@ -18,6 +18,7 @@
 #include "migration/qmp/run_states.h"
 #include "migration/state/status_mask.h"
 #include "tern/machine.h"
+#include "tern/objects.h"
 #include "tern/qmp.h"
 
 namespace tern::qmp {
@@ -37,6 +38,7 @@ struct Plane {
   FdTable& fds;
   Migrations& migrations;
   Announcements& announcements;
+  ObjectStore& objects;
   LogSink& log;
   QmpVersion version;
   /// Commands run on a dispatcher of the VMM's, so that others can overtake them.
@@ -129,5 +131,13 @@ Outcome query_yank(Call& call);
 Outcome yank(Call& call);
 Outcome announce_self(Call& call);
 }  // namespace migration_commands
+
+namespace object_commands {  // commands_objects.cc
+extern const QapiType kIdArguments;
+extern const QapiType kPathArguments;
+Outcome object_add(Call& call);
+Outcome object_del(Call& call);
+Outcome qom_list(Call& call);
+}  // namespace object_commands
 
 }  // namespace tern::qmp

@@ -34,8 +34,10 @@ Result<std::unique_ptr<ControlPlane>> ControlPlaneImpl::create(const Machine& ma
       new ControlPlaneImpl(machine, vm, options, std::move(factory), std::move(stop_fd)));
 }
 
-Machine ControlPlaneImpl::with_vcpus(Machine machine, VcpuControl& vcpus) noexcept {
+Machine ControlPlaneImpl::with_parts(Machine machine, VcpuControl& vcpus,
+                                     ObjectStore& objects) noexcept {
   machine.vcpus = &vcpus;
+  machine.objects = &objects;
   return machine;
 }
 
@@ -47,13 +49,14 @@ ControlPlaneImpl::ControlPlaneImpl(const Machine& machine, QmpVm& vm, const QmpO
       stop_fd_(std::move(stop_fd)),
       hub_(machine.clock != nullptr ? *machine.clock : system_clock()),
       run_states_(*machine.vcpus, hub_, log_),
-      machine_(with_vcpus(machine, run_states_)),
+      objects_(machine.objects != nullptr ? *machine.objects : own_objects_),
+      machine_(with_parts(machine, run_states_, objects_)),
       announcements_(machine.announcer),
       migrations_({machine_, vm, hub_, run_states_, fds_, blockers_, log_, std::move(factory),
                    options.settings.value_or(params::qmp_defaults()), options.events,
                    options.exit_on_error}),
-      dispatcher_({machine_, vm, hub_, run_states_, fds_, migrations_, announcements_, log_,
-                   options.version.value_or(kOwnVersion), options.dispatcher != nullptr},
+      dispatcher_({machine_, vm, hub_, run_states_, fds_, migrations_, announcements_, objects_,
+                   log_, options.version.value_or(kOwnVersion), options.dispatcher != nullptr},
                   log_) {}
 
 ControlPlaneImpl::~ControlPlaneImpl() {

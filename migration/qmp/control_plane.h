@@ -38,7 +38,7 @@ class ControlPlaneImpl final : public ControlPlane {
  private:
   ControlPlaneImpl(const Machine& machine, QmpVm& vm, const QmpOptions& options,
                    EngineFactory factory, Fd stop_fd) noexcept;
-  static Machine with_vcpus(Machine machine, VcpuControl& vcpus) noexcept;
+  static Machine with_parts(Machine machine, VcpuControl& vcpus, ObjectStore& objects) noexcept;
 
   Mutex serving_mutex_;
   CondVar served_;
@@ -52,7 +52,9 @@ class ControlPlaneImpl final : public ControlPlane {
   const Fd stop_fd_;
   EventHub hub_;
   RunStates run_states_;
-  const Machine machine_;  // with our vcpus
+  ObjectStore own_objects_;  // for a machine that brings none
+  ObjectStore& objects_;
+  const Machine machine_;  // with our vcpus and objects
   FdTable fds_;
   Blockers blockers_;
   Announcements announcements_;

@@ -146,6 +146,11 @@ constexpr auto parameter_members(bool set) {
 constexpr auto kSetMembers = parameter_members(true);
 constexpr auto kQueryMembers = parameter_members(false);
 
+// ---- objects
+constexpr auto kPropertyInfoMembers =
+    std::to_array<QapiMember>({{"name", &kString}, {"type", &kString}});
+constexpr QapiType kPropertyInfo = object("ObjectPropertyInfo", kPropertyInfoMembers);
+
 // ---- threads, yank, events
 constexpr auto kThreadMembers =
     std::to_array<QapiMember>({{"name", &kString}, {"thread-id", &kInteger}});
@@ -247,6 +252,7 @@ const QapiType kMigrationInfo = object("MigrationInfo", kInfoMembers);
 const QapiType kMigrationParameters = object("MigrationParameters", kQueryMembers);
 const QapiType kMigrateSetParameters = object("MigrateSetParameters", kSetMembers);
 const QapiType kMigrationThreadInfoList = list_of(kThreadInfo);
+const QapiType kObjectPropertyInfoList = list_of(kPropertyInfo);
 const QapiType kYankInstanceList = list_of(kYankInstance);
 const QapiType kMigrationEvent = object("q_obj_MIGRATION-arg", kMigrationEventMembers);
 const QapiType kPassEvent = object("q_obj_MIGRATION_PASS-arg", kPassMembers);

@@ -5,7 +5,6 @@
 #include <string>
 #include <utility>
 
-#include "base/shared_channel.h"
 #include "migration/source/start_thread.h"
 
 namespace tern {
@@ -31,34 +30,34 @@ MultifdSource::~MultifdSource() {
   end_threads();
 }
 
-Result<void> MultifdSource::add(std::unique_ptr<Channel> connected, const Secure& secure) noexcept {
-  connected->set_write_deadline(
-      context_.deadline("x-stall-timeout", context_.settings.stall_timeout));
-  secure_ = static_cast<bool>(secure);
+Result<void> MultifdSource::add(Security::Secured connected) noexcept {
   Lane* lane = nullptr;
-  std::string peer = connected->describe();
+  std::string peer = connected.channel->describe();
   {
     const MutexLock lock(mutex_);
     TERN_TRY(check());
-    lanes_.push_back(std::make_unique<Lane>(lanes_.size()));
+    lanes_.push_back(std::make_unique<Lane>(lanes_.size(), std::move(connected)));
     lane = lanes_.back().get();
-    lane->wire = std::move(connected);
   }
   context_.progress.set_channel_peer(lane->index, std::move(peer));
-  lane->thread = TERN_TRY(start_thread([this, lane, secure] {
+  lane->thread = TERN_TRY(start_thread([this, lane] {
     const auto listed = threads_.enter(context_.settings.thread_prefix,
                                        "mig/src/send_" + std::to_string(lane->index));
-    const Result<void> served = serve(*lane, secure);
+    const Result<void> served = serve(*lane);
     if (!served) fail(lane->index, served.error());
   }));
   return {};
 }
 
-Result<void> MultifdSource::serve(Lane& lane, const Secure& secure) noexcept {
-  std::unique_ptr<Channel> channel = std::make_unique<SharedChannel>(lane.wire);
-  if (secure) channel = TERN_TRY(secure(std::move(channel)));
+Result<void> MultifdSource::serve(Lane& lane) noexcept {
+  if (!TERN_TRY(lane.secured.handshake())) {
+    return Error(ErrorCode::channel,
+                 "TLS handshake failed: the destination closed the connection at once");
+  }
+  Channel& channel = *lane.secured.channel;
+  channel.set_write_deadline(context_.deadline("x-stall-timeout", context_.settings.stall_timeout));
   auto sender = std::make_unique<MultifdSender>(
-      memory_, *channel, context_.progress.channel(lane.index), packets_, floor_ns_per_byte_,
+      memory_, channel, context_.progress.channel(lane.index), packets_, floor_ns_per_byte_,
       best_page_ops(), context_.clock);
   MultifdInitial initial;
   if (context_.machine.uuid) initial.uuid = *context_.machine.uuid;
@@ -66,7 +65,6 @@ Result<void> MultifdSource::serve(Lane& lane, const Secure& secure) noexcept {
   TERN_TRY(sender->send_initial(initial));
   {
     const MutexLock lock(mutex_);
-    lane.channel = std::move(channel);
     lane.sender = std::move(sender);
     lane.ready = true;
     changed_.notify_all();
@@ -110,7 +108,7 @@ void MultifdSource::abort() noexcept {
   if (aborted_) return;
   aborted_ = true;
   for (const auto& lane : lanes_) {
-    lane->wire->shutdown();
+    lane->secured.channel->shutdown();
     lane->work.notify_all();
   }
   changed_.notify_all();
@@ -239,20 +237,17 @@ void MultifdSource::end_threads() noexcept {
 
 void MultifdSource::close() noexcept {
   end_threads();
-  std::vector<Channel*> channels;
-  {
-    const MutexLock lock(mutex_);
-    if (aborted_) return;
-    for (const auto& lane : lanes_) channels.push_back(lane->channel.get());
-  }
+  const MutexLock lock(mutex_);
+  if (aborted_) return;
   // Every one before the first is waited for.
-  for (Channel* channel : channels) channel->finish_writing();
-  if (!secure_) return;
+  for (const auto& lane : lanes_) lane->secured.channel->finish_writing();
   std::vector<std::byte> sink(4096);
-  for (Channel* channel : channels) {
-    channel->set_read_deadline({"parting", kPartingTime});
+  for (const auto& lane : lanes_) {
+    if (lane->secured.tls == nullptr) continue;
+    Channel& channel = *lane->secured.channel;
+    channel.set_read_deadline({"parting", kPartingTime});
     for (;;) {
-      const auto got = channel->read_some(sink);
+      const auto got = channel.read_some(sink);
       if (!got || *got == 0) break;
     }
   }

@@ -18,6 +18,7 @@
 #include "base/channel.h"
 #include "base/mutex.h"
 #include "base/thread_list.h"
+#include "migration/security/security.h"
 #include "migration/source/source_context.h"
 #include "ram/guest_memory.h"
 #include "ram/send/multifd_sender.h"
@@ -32,12 +33,9 @@ class MultifdSource final : public PageSink {
                 std::function<void()> on_failure) noexcept;
   ~MultifdSource() override;
 
-  /// What makes a connection secure; empty where it need not be.
-  using Secure = std::function<Result<std::unique_ptr<Channel>>(std::unique_ptr<Channel>)>;
   /// Makes one channel more of what was connected: its thread makes it secure and says who it is,
   /// at once. A QEMU at the other end takes no other connection before it has heard that.
-  Result<void> add(std::unique_ptr<Channel> connected, const Secure& secure) noexcept
-      TERN_EXCLUDES(mutex_);
+  Result<void> add(Security::Secured connected) noexcept TERN_EXCLUDES(mutex_);
   /// Waits until every channel has said who it is. Errors: of the channel that could not.
   Result<void> wait_ready() noexcept TERN_EXCLUDES(mutex_);
   /// How packets are made; before the first pages.
@@ -66,14 +64,13 @@ class MultifdSource final : public PageSink {
     PageBatch batch;
   };
   struct Lane {
-    explicit Lane(size_t i) noexcept : index(i) {}
+    Lane(size_t i, Security::Secured s) noexcept : index(i), secured(std::move(s)) {}
     const size_t index;
-    // Under the mutex until it is ready; then the channel stays, and the sender is its thread's.
-    std::shared_ptr<Channel> wire;     // what was connected, for abort
-    std::unique_ptr<Channel> channel;  // what it became
+    Security::Secured secured;
+    // Made by its thread before it is ready.
     std::unique_ptr<MultifdSender> sender;
-    bool ready = false;
     // Under the mutex, but for the first item of a queue that is not empty: that is the thread's.
+    bool ready = false;
     std::array<Item, kQueue> queue;
     size_t first = 0;
     size_t count = 0;
@@ -82,7 +79,7 @@ class MultifdSource final : public PageSink {
     std::thread thread;
   };
 
-  Result<void> serve(Lane& lane, const Secure& secure) noexcept TERN_EXCLUDES(mutex_);
+  Result<void> serve(Lane& lane) noexcept TERN_EXCLUDES(mutex_);
   Result<void> work(Lane& lane) noexcept TERN_EXCLUDES(mutex_);
   void fail(size_t index, const Error& error) noexcept TERN_EXCLUDES(mutex_);
   void end_threads() noexcept TERN_EXCLUDES(mutex_);
@@ -102,7 +99,6 @@ class MultifdSource final : public PageSink {
   PageBatch batch_;
   size_t batch_limit_ = kMultifdPages;
   uint64_t rate_ = 0;
-  bool secure_ = false;
 
   mutable Mutex mutex_;
   CondVar changed_;  // room in a queue, a channel ready, a sync written, a failure

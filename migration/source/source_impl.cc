@@ -52,14 +52,16 @@ SourceImpl::~SourceImpl() {
 
 Result<void> SourceImpl::start(const Address& address) noexcept {
   auto connector = TERN_TRY(transport::make_connector(address, {settings_.stall_timeout}));
-  return start_with(std::move(connector));
+  return start_with(std::move(connector), hostname_of(address));
 }
 
-Result<void> SourceImpl::start_with(std::unique_ptr<Connector> connector) noexcept {
+Result<void> SourceImpl::start_with(std::unique_ptr<Connector> connector,
+                                    std::string hostname) noexcept {
   if (main_thread_.joinable()) {
     return Error(ErrorCode::failed_precondition,
                  "this migration was started before; create another");
   }
+  hostname_ = std::move(hostname);
   if (settings_.multifd && !connector->connects_many()) {
     return Error(ErrorCode::invalid_argument, std::string(kNeedsManyChannels));
   }
@@ -122,26 +124,45 @@ Result<void> SourceImpl::connect() noexcept {
     const MutexLock lock(mutex_);
     connector = connector_.get();
   }
+  const Security security = TERN_TRY(Security::of_source(machine_, settings_, hostname_));
   auto channel =
       TERN_TRY(connector->connect({"x-connect-timeout", Milliseconds(settings_.connect_timeout)}));
+  auto secured = TERN_TRY(security.wrap(std::move(channel)));
   {
     const MutexLock lock(mutex_);
-    channel_ = channel.get();
+    channel_ = secured.channel.get();
   }
-  link_ = std::make_unique<SourceLink>(std::move(channel), context_);
-  // A cancel before channel_ was known had nothing to shut down.
-  TERN_TRY(context_.check());
-  return multifd_ ? connect_channels(*connector) : Result<void>();
+  const auto safe = secure(secured);
+  if (!safe) {
+    const MutexLock lock(mutex_);
+    channel_ = nullptr;  // it goes with `secured`
+    return safe;
+  }
+  link_ = std::make_unique<SourceLink>(std::move(secured.channel), context_);
+  return multifd_ ? connect_channels(*connector, security) : Result<void>();
+}
+
+Result<void> SourceImpl::secure(Security::Secured& secured) noexcept {
+  TERN_TRY(context_.check());  // a cancel before channel_ was known had nothing to shut down
+  if (secured.tls == nullptr) return {};
+  if (!TERN_TRY(secured.handshake())) {
+    return Error(ErrorCode::channel,
+                 "TLS handshake failed: the destination closed the connection at once");
+  }
+  progress_.set_choice(Progress::Choice::transport, secured.channel->describe());
+  return context_.check();
 }
 
 // After the main channel, so that a destination that cannot tell them apart takes it for what it
 // is; one after the other: the threads do what takes time.
-Result<void> SourceImpl::connect_channels(Connector& connector) noexcept {
+Result<void> SourceImpl::connect_channels(Connector& connector,
+                                          const Security& security) noexcept {
   const Deadline deadline = context_.deadline("x-connect-timeout", settings_.connect_timeout);
   for (uint32_t i = 0; i < settings_.multifd_channels; ++i) {
     const std::string name = "multifd channel " + std::to_string(i);
-    auto channel = TERN_TRY(connector.connect(deadline).context(name));
-    TERN_TRY(multifd_->add(std::move(channel), nullptr));
+    auto plain = TERN_TRY(connector.connect(deadline).context(name));
+    auto secured = TERN_TRY(security.wrap(std::move(plain)));
+    TERN_TRY(multifd_->add(std::move(secured)));
     TERN_TRY(context_.check());
   }
   return multifd_->wait_ready();

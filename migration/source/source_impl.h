@@ -12,6 +12,7 @@
 
 #include "base/channel.h"
 #include "base/thread_list.h"
+#include "migration/security/security.h"
 #include "migration/source/multifd_source.h"
 #include "migration/source/precopy.h"
 #include "migration/source/source_context.h"
@@ -28,7 +29,8 @@ class SourceImpl final : public MigrationSource {
 
   Result<void> start(const Address& address) noexcept override;
   /// The seam for tests: faults and simulated links come in as the connector.
-  Result<void> start_with(std::unique_ptr<Connector> connector) noexcept;
+  /// `hostname`: that of the address, for certificates.
+  Result<void> start_with(std::unique_ptr<Connector> connector, std::string hostname = {}) noexcept;
   Result<void> continue_from(Status paused_at) noexcept override;
   Result<void> cancel() noexcept override;
   void yank() noexcept override;
@@ -41,8 +43,9 @@ class SourceImpl final : public MigrationSource {
   void thread_main() noexcept;
   Result<void> migrate() noexcept;
   Result<void> connect() noexcept;
-  Result<void> connect_channels(Connector& connector) noexcept;
+  Result<void> connect_channels(Connector& connector, const Security& security) noexcept;
   Result<void> agree_on_packets() noexcept;
+  Result<void> secure(Security::Secured& secured) noexcept;
   Result<void> start_return_thread() noexcept;
   Result<void> start_tracker_service() noexcept;
   void wind_down(bool completed) noexcept;
@@ -66,6 +69,7 @@ class SourceImpl final : public MigrationSource {
   ErrorSlot channel_failure_;
   SourceContext context_;
 
+  std::string hostname_;  // set before the thread starts
   // Made and used by mig/src/main; wake() looks at them under the lock.
   mutable Mutex mutex_;
   std::unique_ptr<Connector> connector_ TERN_GUARDED_BY(mutex_);

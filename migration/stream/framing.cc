@@ -94,6 +94,10 @@ Result<void> write_header(StreamWriter& out) noexcept {
 
 Result<void> read_header(StreamReader& in) noexcept {
   const uint32_t magic = TERN_TRY(in.be32("stream magic"));
+  // A TLS record of a handshake begins with 16 03 and the version.
+  if (magic >> 16 == 0x1603) {
+    return in.malformed("the source speaks TLS: tls-creds is set there and not here");
+  }
   if (magic != kStreamMagic) {
     char text[64];
     std::snprintf(text, sizeof text, "not a migration stream (magic 0x%08x, not QEVM)", magic);

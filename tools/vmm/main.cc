@@ -141,6 +141,7 @@ class Vmm final : public QmpVm {
   std::unique_ptr<SelfAnnouncer> announcer_;
   std::vector<std::unique_ptr<HeldDevice>> held_devices_;
   std::vector<UnplugDevice*> unplug_;
+  ObjectStore objects_;
   std::unique_ptr<ControlPlane> control_;
   std::unique_ptr<QtestServer> qtest_;
   std::vector<std::thread> qmp_threads_;
@@ -169,7 +170,11 @@ Result<void> Vmm::start() noexcept {
     held_devices_.push_back(std::make_unique<HeldDevice>(device, system_clock()));
     unplug_.push_back(held_devices_.back().get());
   }
+  for (const std::string& object : options_.objects) {
+    TERN_TRY(objects_.add_text(object).context("--object " + object.substr(0, object.find(','))));
+  }
   Machine machine;
+  machine.objects = &objects_;
   machine.name = machine_->name();
   machine.ram = machine_->ram();
   machine.tracker = tracker_.get();

@@ -110,6 +110,12 @@ void declare(CLI::App& app, Words& words, VmmOptions& options) {
   app.add_option("--qmp-version", words.qmp_version,
                  "version that QMP reports, for clients that decide by QEMU's")
       ->type_name("X.Y.Z");
+  app.add_option("--object", options.objects,
+                 "object that parameters name by its id: tls-creds-x509, tls-creds-psk, secret, "
+                 "authz-simple, authz-list, authz-list-file; may be given several times")
+      ->type_name("TYPE,id=ID[,NAME=VALUE...]")
+      ->expected(1)
+      ->take_all();
   app.add_option("--nic", words.nics,
                  "network device whose announcements are sent on an interface of the host; may be "
                  "given several times")

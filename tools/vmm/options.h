@@ -38,6 +38,7 @@ struct VmmOptions {
   Settings settings = qmp_settings();  ///< parameters and capabilities that QMP starts from
   bool events = false;                 ///< the capability that is QMP's own
   std::optional<QmpVersion> qmp_version;
+  std::vector<std::string> objects;  ///< as ObjectStore::add_text takes them
   std::vector<NicOptions> nics;
   std::vector<HeldDeviceOptions> held_devices;
   std::vector<std::string> blockers;  ///< reasons why it must not migrate

@@ -50,16 +50,22 @@ class Credentials {
   Endpoint endpoint() const noexcept { return endpoint_; }
   /// Whether a client must know the name of the server that it talks to.
   bool needs_hostname() const noexcept { return needs_hostname_; }
+  /// Whether a server lets nobody in without a certificate.
+  bool asks_for_certificate() const noexcept { return asks_for_certificate_; }
   /// OpenSSL's SSL_CTX with all of it.
   virtual SSL_CTX* context() const noexcept = 0;
 
  protected:
-  Credentials(Endpoint endpoint, bool needs_hostname) noexcept
-      : endpoint_(endpoint), needs_hostname_(needs_hostname) {}
+  /// `certificates`: the peer must show one.
+  Credentials(Endpoint endpoint, bool certificates) noexcept
+      : endpoint_(endpoint),
+        needs_hostname_(certificates && endpoint == Endpoint::client),
+        asks_for_certificate_(certificates && endpoint == Endpoint::server) {}
 
  private:
   const Endpoint endpoint_;
   const bool needs_hostname_;
+  const bool asks_for_certificate_;
 };
 
 /// What the callbacks of a handshake find out: OpenSSL's own errors say less. Its address is the

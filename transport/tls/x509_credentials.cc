@@ -234,8 +234,7 @@ class Loader {
 class X509Credentials final : public Credentials {
  public:
   X509Credentials(const X509Options& options, SslContextPtr context) noexcept
-      : Credentials(options.endpoint, options.endpoint == Endpoint::client && options.verify_peer),
-        context_(std::move(context)) {}
+      : Credentials(options.endpoint, options.verify_peer), context_(std::move(context)) {}
   SSL_CTX* context() const noexcept override { return context_.get(); }
 
  private:

@@ -241,7 +241,7 @@ class ScriptedDestination final : public MigrationDestination {
 struct PlaneParts {
   PlaneParts() { machine.vcpus = &states; }
   Plane plane(bool offers_oob = false) {
-    return {machine, vm, hub, states, fds, migrations, announcements, log, {1, 2, 3}, offers_oob};
+    return {machine, vm, hub, states, fds, migrations, announcements, objects, log, {1, 2, 3}, offers_oob};
   }
 
   ManualClock clock;
@@ -254,6 +254,7 @@ struct PlaneParts {
   Blockers blockers;
   Machine machine;
   Announcements announcements{nullptr};
+  ObjectStore objects;
   Migrations migrations{
       {machine, vm, hub, states, fds, blockers, log, {}, params::qmp_defaults(), false, true}};
 };
