@@ -722,6 +722,67 @@ INCOMING = [
 ]
 
 
+# What QEMU makes of files is tried in tls_test.py.
+OBJECTS = [
+    cmd("object-add", words, name="object-add, nothing"),
+    cmd("object-add", words, name="object-add without an id", qom_type="secret", data="x"),
+    cmd("object-add", words, name="object-add without a type", id="o"),
+    cmd("object-add", words, name="object-add, unknown type", qom_type="nosuch", id="o"),
+    cmd("object-add", words, name="object-add, id a number", qom_type="secret", id="9x", data="a"),
+    cmd("object-add", words, name="object-add, no id at all", qom_type="secret", id="", data="a"),
+    cmd("object-add", words, name="secret of nothing", qom_type="secret", id="s"),
+    cmd("object-add", words, name="secret of both", qom_type="secret", id="s", data="a", file="b"),
+    cmd("object-add", words, name="secret, format", qom_type="secret", id="s", data="a", format="hex"),
+    cmd("object-add", words, name="secret, no base64", qom_type="secret", id="s", data="!!!!", format="base64"),
+    cmd("object-add", same, name="secret, no file", qom_type="secret", id="s", file="/no/such/file"),
+    cmd("object-add", words, name="secret, a member more", qom_type="secret", id="s", data="a", bogus="b"),
+    cmd("object-add", words, name="secret, data a number", qom_type="secret", id="s", data=1),
+    cmd("object-add", value, name="secret", qom_type="secret", id="s", data="aGVsbG8=", format="base64"),
+    cmd("object-add", words, name="secret again", qom_type="secret", id="s", data="x"),
+    cmd("object-add", words, name="x509 without dir", qom_type="tls-creds-x509", id="t"),
+    cmd("object-add", words, name="psk without dir", qom_type="tls-creds-psk", id="t"),
+    cmd("object-add", words, name="x509, no such dir", qom_type="tls-creds-x509", id="t", dir="/no/such"),
+    cmd("object-add", words, name="psk, no such dir", qom_type="tls-creds-psk", id="t", dir="/no/such"),
+    cmd("object-add", words, name="x509, endpoint", qom_type="tls-creds-x509", id="t", dir="/", endpoint="x"),
+    cmd("object-add", words, name="x509, verify-peer a string", qom_type="tls-creds-x509", id="t",
+        dir="/", verify_peer="on"),
+    cmd("object-add", words, name="simple without identity", qom_type="authz-simple", id="a"),
+    cmd("object-add", value, name="simple", qom_type="authz-simple", id="a", identity="CN=x"),
+    cmd("object-add", words, name="list, rules no array", qom_type="authz-list", id="b", rules={}),
+    cmd("object-add", words, name="list, rule without policy", qom_type="authz-list", id="b",
+        rules=[{"match": "x"}]),
+    cmd("object-add", words, name="list, rule without match", qom_type="authz-list", id="b",
+        rules=[{"policy": "allow"}]),
+    cmd("object-add", words, name="list, a member more", qom_type="authz-list", id="b",
+        rules=[{"match": "x", "policy": "allow", "y": 1}]),
+    cmd("object-add", words, name="list, policy", qom_type="authz-list", id="b", policy="maybe"),
+    cmd("object-add", value, name="list", qom_type="authz-list", id="b", policy="deny",
+        rules=[{"match": "a*", "policy": "allow", "format": "glob"}]),
+    cmd("object-add", same, name="list-file", qom_type="authz-list-file", id="c", filename=DOCUMENT),
+    cmd("qom-list", same, name="qom-list of the objects", path="/objects"),
+    cmd("qom-list", same, name="qom-list, a relative path", path="objects"),
+    cmd("qom-list", same, name="qom-list of an object", path="/objects/a"),
+    cmd("qom-list", words, name="qom-list, no such object", path="/objects/nosuch"),
+    cmd("qom-list", words, name="qom-list, no such path", path="/nosuch"),
+    cmd("qom-list", same, name="qom-list of the root", path="/"),
+    cmd("qom-list", words, name="qom-list of nothing", path=""),
+    cmd("object-del", words, name="object-del, unknown", id="nosuch"),
+    cmd("object-del", value, name="object-del", id="b"),
+    cmd("object-del", words, name="object-del again", id="b"),
+    parameters("tls-creds of no object", value, tls_creds="nosuch", tls_hostname="h", tls_authz="z"),
+    cmd("migrate", value, name="migrate, no credentials", uri="tcp:127.0.0.1:1"),
+    ("settle", None, None),
+    cmd("query-migrate", same, name="query-migrate, no credentials"),
+    parameters("tls-creds of another object", value, tls_creds="s"),
+    cmd("migrate", value, name="migrate, other credentials", uri="tcp:127.0.0.1:1"),
+    ("settle", None, None),
+    cmd("query-migrate", same, name="query-migrate, other credentials"),
+    parameters("no tls-creds", value, tls_creds="", tls_hostname="", tls_authz=""),
+    cmd("migrate", value, name="migrate, no credentials needed", uri="tcp:127.0.0.1:1"),
+    ("settle", None, None),
+]
+
+
 class Comparison:
     def __init__(self, directory, build):
         self.directory = directory
@@ -868,7 +929,7 @@ class Comparison:
                 side.sock.sendall(text("qmp_capabilities", {}))
                 assert side.read() == {"return": {}}
             self.result("oob asked for", same(*answers))
-            for requests in (PROTOCOL, BASE, SETTINGS):
+            for requests in (PROTOCOL, BASE, SETTINGS, OBJECTS):
                 self.replay(sides, requests)
             with open("/dev/null", "rb") as null:
                 data = text("getfd", {"fdname": "f"})
