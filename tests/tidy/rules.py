@@ -220,6 +220,20 @@ COVERED_ELSEWHERE = {
     "migration/source/source_link.cc": "tests/faults/migration_test.cc",
     "migration/source/switchover.cc": "tests/faults/one_side_test.cc",
     "migration/source/unplug.cc": "tests/faults/around_test.cc",
+    "migration/security/security.cc": "tests/faults/tls_test.cc",
+    # What is behind a public class, and a request's arguments: through these.
+    "migration/objects/registry.cc": "tests/unit/migration/objects/object_store_test.cc",
+    "migration/qmp/object_args.cc": "tests/unit/migration/qmp/commands_objects_test.cc",
+    # One connection's parts, and all that is read from files for it.
+    "transport/tls/context.cc": "tests/unit/transport/tls/tls_channel_test.cc",
+    "transport/tls/distinguished_name.cc": "tests/unit/transport/tls/credentials_test.cc",
+    "transport/tls/priority.cc": "tests/unit/transport/tls/credentials_test.cc",
+    "transport/tls/psk_credentials.cc": "tests/unit/transport/tls/credentials_test.cc",
+    "transport/tls/psk_keys.cc": "tests/unit/transport/tls/credentials_test.cc",
+    "transport/tls/secret.cc": "tests/unit/transport/tls/credentials_test.cc",
+    "transport/tls/securer.cc": "tests/unit/transport/tls/tls_channel_test.cc",
+    "transport/tls/session.cc": "tests/unit/transport/tls/tls_channel_test.cc",
+    "transport/tls/x509_credentials.cc": "tests/unit/transport/tls/credentials_test.cc",
     # Handlers of commands, tested as requests and their replies; types, by what they describe.
     "migration/qmp/commands_introspect.cc": "tests/unit/migration/qmp/schema_test.cc",
     "migration/qmp/result_types.cc": "tests/unit/migration/qmp/schema_test.cc",

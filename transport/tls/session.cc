@@ -34,7 +34,7 @@ std::string_view advice(int alert) noexcept {
     case SSL_AD_CERTIFICATE_REQUIRED:
       return "it wants a certificate, and ours is missing";
     case SSL_AD_DECRYPT_ERROR:
-      return "the shared keys differ, or our key does not belong to our certificate";
+      return "the shared keys differ, or its CA has the name of ours and is another one";
     case SSL_AD_UNKNOWN_PSK_IDENTITY:
       return "it does not know our PSK user";
     case SSL_AD_PROTOCOL_VERSION:
