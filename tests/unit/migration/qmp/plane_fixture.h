@@ -241,7 +241,8 @@ class ScriptedDestination final : public MigrationDestination {
 struct PlaneParts {
   PlaneParts() { machine.vcpus = &states; }
   Plane plane(bool offers_oob = false) {
-    return {machine, vm, hub, states, fds, migrations, announcements, objects, log, {1, 2, 3}, offers_oob};
+    return {machine,       vm,      hub, states,    fds,       migrations,
+            announcements, objects, log, {1, 2, 3}, offers_oob};
   }
 
   ManualClock clock;
