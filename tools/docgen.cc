@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "migration/objects/object_types.h"
 #include "migration/params/capabilities.h"
 #include "migration/params/parameters.h"
 #include "migration/params/statistics.h"
@@ -225,6 +226,35 @@ std::string events_page() {
   return page;
 }
 
+std::string objects_page() {
+  std::string page =
+      "# Objects\n\n"
+      "Printed from the rows of `migration/objects/object_types.h`; a test compares this page "
+      "with\n"
+      "them. Objects are made by QMP's `object-add`, by `tern-vmm --object "
+      "TYPE,id=ID,NAME=VALUE…`,\n"
+      "and by `ObjectStore`; [TLS](../tls.md) shows them at work.\n";
+  const auto table = [&page](std::span<const tern::objects::PropertyRow> rows) {
+    page += "\n| property | values | mandatory | meaning |\n|---|---|---|---|\n";
+    for (const auto& row : rows) {
+      using enum tern::objects::PropertyKind;
+      const std::string values = row.kind == boolean ? "on, off"
+                                 : row.kind == word  ? names(row.words)
+                                 : row.kind == rules ? "list of rules"
+                                                     : "text";
+      page += "| " + code(row.name) + " | " + values + " | " + (row.required ? "yes" : "no") +
+              " | " + std::string(row.help) + " |\n";
+    }
+  };
+  for (const auto& type : tern::objects::kObjectTypes) {
+    page += "\n## " + std::string(type.name) + "\n\n" + std::string(type.help) + "\n";
+    table(type.properties);
+  }
+  page += "\n## Rules of authz-list\n\nOn a command line: `rules.0.match=…,rules.0.policy=…`.\n";
+  table(tern::objects::kRuleRows);
+  return page;
+}
+
 std::string statistics_page() {
   std::string page =
       "# Statistics\n\n"
@@ -267,6 +297,7 @@ int main(int argc, char** argv) {
       {"capabilities.md", capabilities_page()},
       {"commands.md", commands_page()},
       {"events.md", events_page()},
+      {"objects.md", objects_page()},
       {"parameters.md", parameters_page()},
       {"states.md", tern::states_page()},
       {"statistics.md", statistics_page()}};

@@ -9,6 +9,7 @@
 
 #include "migration/capi/error.h"
 #include "migration/capi/memory.h"
+#include "migration/capi/objects.h"
 #include "migration/capi/sized.h"
 
 namespace tern::capi {
@@ -33,6 +34,10 @@ Result<std::shared_ptr<MachineParts>> MachineParts::create(
   if (options.uuid != nullptr) {
     machine.uuid.emplace();
     std::memcpy(machine.uuid->data(), options.uuid, machine.uuid->size());
+  }
+  if (options.objects != nullptr) {
+    parts->objects_ = options.objects->store;
+    machine.objects = parts->objects_.get();
   }
   TERN_TRY(parts->read_devices(options));
   TERN_TRY(parts->read_observers(options));

@@ -33,6 +33,7 @@ class MachineParts {
   // The tracker and the log come first: the others may use them until they are gone.
   std::shared_ptr<TrackerParts> tracker_;
   std::unique_ptr<LogAdapter> log_;
+  std::shared_ptr<ObjectStore> objects_;
   std::unique_ptr<ClockAdapter> clock_;
   std::vector<RamBlock> ram_;
   std::unique_ptr<VcpuAdapter> vcpus_;

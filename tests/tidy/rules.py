@@ -25,7 +25,7 @@ ARROWS = {
 # `tern inspect` reads streams with the library's own parsers; docgen prints its tables.
 EXCEPTIONS = [
     (re.compile(r"tools/tern/inspect"), re.compile(r"(base|ram/wire|migration/stream)/")),
-    (re.compile(r"tools/docgen"), re.compile(r"migration/(state|params|qmp)/|base/")),
+    (re.compile(r"tools/docgen"), re.compile(r"migration/(objects|state|params|qmp)/|base/")),
 ]
 STANDARD_HEADERS = set(
     """

@@ -10,6 +10,24 @@
 extern "C" {
 #endif
 
+/* ---- objects -------------------------------------------------------------------------------- */
+
+/// What settings name by an id: TLS credentials, secrets, lists of who may connect
+/// (docs/reference/objects.md). Any thread. A machine that was given it keeps it alive.
+typedef struct tern_object_store tern_object_store;
+TERN_C_API tern_object_store* tern_object_store_new(void) TERN_NOTHROW;
+TERN_C_API void tern_object_store_free(tern_object_store* store) TERN_NOTHROW;
+/// Makes an object from "TYPE,id=ID,NAME=VALUE…", as QEMU's -object; ",," in a value is a comma.
+/// Errors: invalid_argument, resource_exhausted.
+TERN_C_API int tern_object_store_add(tern_object_store* store, const char* text,
+                                     tern_error** error) TERN_NOTHROW;
+/// A migration that uses it keeps it. Errors: invalid_argument (no such object).
+TERN_C_API int tern_object_store_remove(tern_object_store* store, const char* id,
+                                        tern_error** error) TERN_NOTHROW;
+/// The ids. Errors: invalid_argument.
+TERN_C_API int tern_object_store_ids(const tern_object_store* store, tern_strings** out,
+                                     tern_error** error) TERN_NOTHROW;
+
 /* ---- guest RAM and dirty pages ------------------------------------------------------------- */
 
 /// The page that the stream counts in.
@@ -358,6 +376,7 @@ typedef struct tern_machine_options {
   const tern_event_callbacks* events;         ///< may be NULL; NULL for a control plane
   const tern_clock_callbacks* clock;          ///< NULL: the system's
   const tern_log_callbacks* log;              ///< NULL: dropped
+  tern_object_store* objects;                 ///< what settings name by an id; may be NULL
 } tern_machine_options;
 
 /// The machine that migrates: RAM, vCPUs, devices. Immutable: any thread. Migrations one after

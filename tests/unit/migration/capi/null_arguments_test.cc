@@ -55,6 +55,9 @@ TEST(NullArguments, are_refused_by_every_function_that_can_fail) {
   EXPECT_REFUSAL(tern_device_bad_value);
   EXPECT_REFUSAL(tern_device_reader_create);
   EXPECT_REFUSAL(tern_make_announcement);
+  EXPECT_REFUSAL(tern_object_store_add);
+  EXPECT_REFUSAL(tern_object_store_remove);
+  EXPECT_REFUSAL(tern_object_store_ids);
   EXPECT_REFUSAL(tern_machine_create);
   EXPECT_REFUSAL(tern_machine_pause);
   EXPECT_REFUSAL(tern_pause_guard_release);
@@ -103,6 +106,8 @@ TEST(NullArguments, free_nothing) {
   with_nothing(tern_stop_free);
   with_nothing(tern_device_writer_free);
   with_nothing(tern_device_reader_free);
+  with_nothing(tern_object_store_free);
+  tern_object_store_free(tern_object_store_new());
   with_nothing(tern_machine_free);
   with_nothing(tern_pause_guard_free);
   with_nothing(tern_stats_free);
