@@ -267,6 +267,8 @@ Result<void> MultifdDestination::serve_lane(Connection& connection,
                                .context(name));
   Waiter waiter(*this, index);
   TERN_TRY(receiver->run(waiter).context(name));
+  // The source may wait for our close: what we had not read would make its own a reset.
+  channel.shutdown();
   const MutexLock lock(mutex_);
   lanes_[index].ended = true;
   changed_.notify_all();

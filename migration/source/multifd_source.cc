@@ -2,6 +2,7 @@
 #include "migration/source/multifd_source.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -10,9 +11,22 @@
 namespace tern {
 namespace {
 
-// After its last byte a TLS channel is read until the peer closes: unread bytes of the peer's would
-// turn our close into a reset, which may overtake ours.
-constexpr Milliseconds kPartingTime{1000};
+// After our last byte a TLS channel is read until the peer closes, all channels together for this
+// long: bytes of the peer's that nobody read would turn our close into a reset, and that may
+// overtake what we sent.
+constexpr Milliseconds kPartingTime{200};
+
+void drain(Channel& channel, std::chrono::steady_clock::time_point until) noexcept {
+  std::array<std::byte, 4096> sink;
+  for (;;) {
+    const auto left = std::chrono::duration_cast<Milliseconds>(until -
+                                                               std::chrono::steady_clock::now());
+    if (left.count() <= 0) return;
+    channel.set_read_deadline({"parting", left});
+    const auto got = channel.read_some(sink);
+    if (!got || *got == 0) return;
+  }
+}
 
 Error ended() noexcept { return {ErrorCode::cancelled, "the migration's channels were shut down"}; }
 
@@ -241,15 +255,9 @@ void MultifdSource::close() noexcept {
   if (aborted_) return;
   // Every one before the first is waited for.
   for (const auto& lane : lanes_) lane->secured.channel->finish_writing();
-  std::vector<std::byte> sink(4096);
+  const auto until = std::chrono::steady_clock::now() + kPartingTime;
   for (const auto& lane : lanes_) {
-    if (lane->secured.tls == nullptr) continue;
-    Channel& channel = *lane->secured.channel;
-    channel.set_read_deadline({"parting", kPartingTime});
-    for (;;) {
-      const auto got = channel.read_some(sink);
-      if (!got || *got == 0) break;
-    }
+    if (lane->secured.tls != nullptr) drain(*lane->secured.channel, until);
   }
 }
 
