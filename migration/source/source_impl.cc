@@ -132,7 +132,7 @@ Result<void> SourceImpl::connect() noexcept {
     const MutexLock lock(mutex_);
     channel_ = secured.channel.get();
   }
-  const auto safe = secure(secured);
+  auto safe = secure(secured);
   if (!safe) {
     const MutexLock lock(mutex_);
     channel_ = nullptr;  // it goes with `secured`

@@ -102,7 +102,7 @@ TEST(TlsChannel, carries_bytes_both_ways_and_ends_cleanly) {
         EXPECT_TRUE(write_all(*link.server, back));
         link.server->finish_writing();
       });
-      const auto got = read_to_end(*link.server);
+      auto got = read_to_end(*link.server);
       writer.get();
       return got;
     });
