@@ -92,6 +92,7 @@ TEST(TlsMigration, can_be_cancelled_in_its_handshake) {
   auto source = MigrationSource::create(machine, with_tls());
   ASSERT_TRUE((*source)->start((*silent)->bound().at(0)));
   const auto connection = (*silent)->accept();
+  ASSERT_TRUE(connection);
   ASSERT_TRUE((*source)->cancel());
   (*source)->wait();
   EXPECT_EQ((*source)->stats().status, Status::cancelled);
