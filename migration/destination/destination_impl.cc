@@ -114,7 +114,6 @@ Result<void> DestinationImpl::receive() noexcept {
   TERN_TRY(session_.post(Trigger::connected));
   const RunState source_state = TERN_TRY(loader_->load());
   if (multifd_) multifd_->release();
-  TERN_TRY(check_no_multifd());
   if (loader_->go_is_needed()) {
     TERN_TRY(loader_->await_go().context("waiting for the source's go"));
   }
@@ -137,7 +136,8 @@ Result<void> DestinationImpl::use_channel(std::unique_ptr<Channel> channel) noex
   answers_ = std::make_unique<ReturnSender>(*channel);
   loader_ = std::make_unique<StreamLoader>(
       *channel, machine_, settings_, memory_, *answers_, progress_,
-      [this] { return return_path_opened(); }, multifd_.get());
+      [this] { return return_path_opened(); }, [this] { return check_no_multifd(); },
+      multifd_.get());
   const MutexLock lock(mutex_);
   channel_ = std::move(channel);
   if (stopping_.load()) return Error(ErrorCode::cancelled, "the destination is being taken down");

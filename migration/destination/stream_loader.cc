@@ -18,6 +18,7 @@ constexpr uint32_t kTimerVersion = 2;
 StreamLoader::StreamLoader(Channel& channel, const Machine& machine, const Settings& settings,
                            const GuestMemory& memory, ReturnSender& answers, Progress& progress,
                            std::function<Result<void>()> on_return_path,
+                           std::function<Result<void>()> on_ram,
                            MultifdDestination* multifd) noexcept
     : channel_(channel),
       machine_(machine),
@@ -27,6 +28,7 @@ StreamLoader::StreamLoader(Channel& channel, const Machine& machine, const Setti
       progress_(progress),
       log_(machine.log != nullptr ? *machine.log : null_log()),
       on_return_path_(std::move(on_return_path)),
+      on_ram_(std::move(on_ram)),
       multifd_(multifd),
       in_(channel) {}
 
@@ -138,7 +140,7 @@ Result<void> StreamLoader::load_ram_body(uint32_t section_id, bool start) noexce
   TERN_TRY(ram_->receive_body(in_, start).context("section 'ram'"));
   TERN_TRY(read_footer(in_, section_id, kRamIdstr));
   progress_.total.set(ram_->listed_bytes());
-  return {};
+  return start && on_ram_ ? on_ram_() : Result<void>();
 }
 
 Result<void> StreamLoader::handle_command() noexcept {

@@ -26,11 +26,13 @@ namespace tern {
 /// One thread.
 class StreamLoader {
  public:
-  /// `on_return_path`: called when the source opened the return path. `multifd`: the other channels,
-  /// nullptr where multifd is off.
+  /// `on_return_path`: called when the source opened the return path. `on_ram`: when it said what
+  /// RAM it has; the channels of multifd have come by then. `multifd`: those channels, nullptr where
+  /// it is off.
   StreamLoader(Channel& channel, const Machine& machine, const Settings& settings,
                const GuestMemory& memory, ReturnSender& answers, Progress& progress,
                std::function<Result<void>()> on_return_path,
+               std::function<Result<void>()> on_ram = {},
                MultifdDestination* multifd = nullptr) noexcept;
 
   /// The first eight bytes; false: the peer closed without a word.
@@ -65,6 +67,7 @@ class StreamLoader {
   Progress& progress_;
   LogSink& log_;
   std::function<Result<void>()> on_return_path_;
+  std::function<Result<void>()> on_ram_;
   MultifdDestination* const multifd_;
   StreamReader in_;
   std::unique_ptr<RamTarget> target_;

@@ -31,6 +31,8 @@ struct CapabilityRow {
   Names needs;
   Names excludes;
   std::string_view help;
+  /// What QEMU says where a parameter does not go with it; empty: a sentence that names both.
+  std::string_view refusal = {};
 };
 
 inline constexpr std::array<std::string_view, 1> kNeedsReturnPath = {"return-path"};
@@ -98,7 +100,8 @@ inline constexpr auto kCapabilities = std::to_array<CapabilityRow>({
      false,
      kNeedsMultifdCapability,
      {},
-     "The channels give the kernel pages to send without a copy of them (MSG_ZEROCOPY)."},
+     "The channels give the kernel pages to send without a copy of them (MSG_ZEROCOPY).",
+     "Zero copy only available for non-compressed non-TLS multifd migration"},
     {"validate-uuid",
      &Settings::validate_uuid,
      false,

@@ -138,7 +138,7 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
     {"tls-creds", &Settings::tls_creds, SettingType::string, "", 0, kMaxIdBytes, 0, 0, false,
      ActsOn::both, "0.2", false, false,
      "Id of the TLS credentials object for every connection: endpoint client at the source, server "
-     "at the destination; \"\" for no TLS."},
+     "at the destination; \"\" for no TLS.", {}, {}, kExcludesZeroCopy},
     {"tls-hostname", &Settings::tls_hostname, SettingType::string, "", 0, 255, 0, 0, false,
      ActsOn::source, "0.2", false, false,
      "Whom the server's certificate must name; \"\" for the host of the address. Addresses without "

@@ -46,7 +46,11 @@ Result<void> check_excluded(const ParameterRow& row, const Settings& settings,
       n != nullptr ? *n == row.qmp_default : std::get_if<std::string>(&value)->empty();
   if (at_default) return {};
   for (const std::string_view capability : row.excludes) {
-    if (!on.test(capability_index(capability))) continue;
+    const size_t index = capability_index(capability);
+    if (!on.test(index)) continue;
+    if (!kCapabilities[index].refusal.empty()) {
+      return refused(std::string(kCapabilities[index].refusal));
+    }
     return refused(named(row.name) + " excludes capability '" + std::string(capability) + "'");
   }
   return {};

@@ -291,7 +291,10 @@ Result<void> Migrations::set_capabilities(const params::CapabilitySet& wanted) n
     return refused("Capability '" + std::string(params::kCapabilities[i].name) +
                    "' must be set before listening begins");
   }
-  params::store(wanted, settings_);
+  Settings with = settings_;
+  params::store(wanted, with);
+  TERN_TRY(params::validate(with));
+  settings_ = std::move(with);
   events_.store(wanted.test(kEvents));
   return {};
 }

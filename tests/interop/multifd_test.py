@@ -14,6 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import tap
 from peers import QmpError, content, find_qemu, qemu_none, read_file, tern_none, write_file
+from pki import Pki
 
 BUILD = None
 QEMU = find_qemu()
@@ -30,6 +31,7 @@ class Multifd(unittest.TestCase):
         cls.directory = tempfile.TemporaryDirectory(prefix="tern-multifd-")
         cls.dir = cls.directory.name
         cls.vmm = os.path.join(BUILD, "tools", "tern-vmm")
+        cls.pki = Pki(os.path.join(cls.dir, "pki"))
         cls.kinds = {kind: content(kind, SIZE) for kind in ("mixed", "random", "zero")}
 
     @classmethod
@@ -44,6 +46,7 @@ class Multifd(unittest.TestCase):
         write_file(self.path("b.ram"), b"\xaa" * SIZE)  # not zero: a page that is not sent shows
 
     def tern(self, name, *extra):
+        extra = [*extra, "--exit-on-error", "off"] if "--incoming" in extra else extra
         return tern_none(self.vmm, self.dir, name, self.path(name + ".ram"), SIZE, *extra)
 
     def qemu(self, name, *extra):
@@ -57,7 +60,12 @@ class Multifd(unittest.TestCase):
         side.qmp.capabilities(multifd=True, return_path=more.pop("return_path", True))
         side.qmp("migrate-set-parameters", multifd_compression=method, multifd_channels=channels, **more)
 
-    def migrate(self, a, b, a_settings, b_settings):
+    def migrate(self, a, b, a_settings, b_settings, tls=None):
+        if tls:
+            for side, endpoint in ((a, "client"), (b, "server")):
+                side.qmp("object-add", **{"qom-type": f"tls-creds-{tls}", "id": "t", "dir": self.pki.dir,
+                                          "endpoint": endpoint})
+            a_settings, b_settings = {**a_settings, "tls_creds": "t"}, {**b_settings, "tls_creds": "t"}
         self.configure(b, **b_settings)
         b.qmp("migrate-incoming", uri="tcp:127.0.0.1:0")
         self.configure(a, **a_settings)
@@ -96,6 +104,30 @@ class Multifd(unittest.TestCase):
                     settings = {"method": method, "channels": 4}
                     info = self.migrate(a, b, {**settings, "x_peer_version": peer}, settings)
                     self.check(a, b, info)
+
+    def test_tls(self):
+        """Every channel is a TLS connection of its own; each method, 1, 2 and 8 of them, both kinds of
+        credentials, tern and QEMU in both roles."""
+        cases = [("tern", "qemu"), ("qemu", "tern"), ("tern", "tern")]
+        kinds = [("x509", "none", 2), ("x509", "zstd", 8), ("psk", "zlib", 1), ("psk", "none", 8)]
+        for (source, destination), (tls, method, channels) in itertools.product(cases, kinds):
+            with self.subTest(source=source, destination=destination, tls=tls, method=method, channels=channels):
+                self.prepare("mixed")
+                make = {"tern": self.tern, "qemu": self.qemu}
+                incoming = "--incoming" if destination == "tern" else "-incoming"
+                with make[source]("a") as a, make[destination]("b", incoming, "defer") as b:
+                    settings = {"method": method, "channels": channels}
+                    of_source = {"x_peer_version": "qemu-7.2"} if destination == "qemu" else {}
+                    self.check(a, b, self.migrate(a, b, {**settings, **of_source}, settings, tls))
+
+    def test_plain_channels_to_a_tls_destination(self):
+        self.prepare("random")
+        with self.tern("a") as a, self.tern("b", "--incoming", "defer") as b:
+            b.qmp("object-add", **{"qom-type": "tls-creds-psk", "id": "t", "dir": self.pki.dir, "endpoint": "server"})
+            info = self.migrate(a, b, {}, {"tls_creds": "t"})
+            self.assertEqual(info["status"], "failed")
+            self.assertIn("tls-creds is set here and not there", b.qmp.migration_end()["error-desc"])
+            self.assertEqual(a.qmp("query-status")["status"], "running")
 
     def test_no_return_path_and_no_zero_pages(self):
         for kind, method in (("zero", "zstd"), ("random", "none")):
@@ -147,7 +179,8 @@ class Multifd(unittest.TestCase):
         """QEMU 7.2 leaves no trace of it in the main stream: a destination that believed the stream
         would run a guest without RAM."""
         self.prepare("random")
-        with self.qemu("a") as a, self.tern("b", "--incoming", "tcp:127.0.0.1:0") as b:
+        with self.qemu("a") as a, self.tern("b", "--incoming", "defer") as b:
+            b.qmp("migrate-incoming", uri="tcp:127.0.0.1:0")
             self.configure(a)
             a.qmp("migrate", uri=self.uri_of(b))
             self.assertEqual(b.qmp.migration_end()["status"], "failed")

@@ -173,7 +173,7 @@ def part(ours, theirs):
     return ""
 
 
-NEWER_PARAMETERS = {"avail-switchover-bandwidth"}  # 8.2
+NEWER_PARAMETERS = {"avail-switchover-bandwidth", "zero-page-detection"}  # 8.2, 9.0
 NEWER_CAPABILITIES = {"switchover-ack"}  # 8.1
 
 
@@ -489,7 +489,22 @@ SETTINGS = [
     parameters("downtime-limit an array", words, downtime_limit=[]),
     parameters("downtime-limit null", words, downtime_limit=None),
     parameters("an unknown parameter", words, nosuch=1),
-    parameters("multifd-channels 4", multifd_channels=4),
+    parameters("multifd-channels 4", value, multifd_channels=4),
+    parameters("multifd-channels 0", same, multifd_channels=0),
+    parameters("multifd-channels 256", words, multifd_channels=256),
+    parameters("multifd-channels back", value, multifd_channels=2),
+    parameters("multifd-compression zstd", value, multifd_compression="zstd"),
+    cmd("query-migrate-parameters", part, name="parameters after multifd-compression"),
+    parameters("multifd-compression unknown", words, multifd_compression="lzma"),
+    capabilities("zero-copy-send without multifd", [("zero-copy-send", True)]),
+    capabilities("zero-copy-send with compression", [("multifd", True), ("zero-copy-send", True)]),
+    parameters("multifd-compression none", value, multifd_compression="none"),
+    capabilities("zero-copy-send", [("multifd", True), ("zero-copy-send", True)], value),
+    parameters("multifd-compression with zero-copy-send", words, multifd_compression="zlib"),
+    capabilities("zero-copy-send off", [("multifd", False), ("zero-copy-send", False)], value),
+    parameters("multifd-zlib-level 10", multifd_zlib_level=10),
+    parameters("multifd-zstd-level 21", multifd_zstd_level=21),
+    parameters("zero-page-detection", zero_page_detection="legacy"),
     parameters("wrong type before unknown", words, max_bandwidth="x", nosuch=1),
     raw("parameters an array", b'{"execute":"migrate-set-parameters","arguments":[]}', words),
     cmd("migrate-set-capabilities", words, name="no capabilities"),

@@ -23,6 +23,8 @@ SURFACE = {
     "query-migrationthreads:thread-id": "8.0",
     "query-migrate-parameters:avail-switchover-bandwidth": "8.2",
     "migrate-set-parameters.avail-switchover-bandwidth": "8.2",
+    "query-migrate-parameters:zero-page-detection": "9.0",
+    "migrate-set-parameters.zero-page-detection": "9.0",
     "migrate.channels": "8.2",
     "migrate-incoming.channels": "8.2",
     "migrate-incoming.exit-on-error": "9.1",

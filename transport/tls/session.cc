@@ -14,7 +14,9 @@ namespace {
 
 constexpr uint8_t kRecordAlert = 0x15;
 constexpr uint8_t kRecordHandshake = 0x16;
+// How a main stream and a multifd channel begin.
 constexpr std::string_view kPlainStream = "QEVM";
+constexpr std::string_view kPlainChannel = "\x11\x22\x33\x44";
 
 /// What a peer's alert means to whoever set the connection up; "" for those that say nothing.
 std::string_view advice(int alert) noexcept {
@@ -162,7 +164,8 @@ Result<bool> SslSession::handshake() noexcept {
     plain_checked_ = true;
     const auto first = static_cast<uint8_t>(input_[0]);
     const size_t n = std::min(input_.size(), kPlainStream.size());
-    if (std::memcmp(input_.data(), kPlainStream.data(), n) == 0) {
+    if (std::memcmp(input_.data(), kPlainStream.data(), n) == 0 ||
+        std::memcmp(input_.data(), kPlainChannel.data(), n) == 0) {
       return Error(ErrorCode::peer_protocol,
                    "the peer does not speak TLS but sends a plain migration stream: tls-creds is "
                    "set here and not there");
