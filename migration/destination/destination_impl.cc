@@ -114,6 +114,7 @@ Result<void> DestinationImpl::receive() noexcept {
   TERN_TRY(session_.post(Trigger::connected));
   const RunState source_state = TERN_TRY(loader_->load());
   if (multifd_) multifd_->release();
+  TERN_TRY(check_no_multifd());
   if (loader_->go_is_needed()) {
     TERN_TRY(loader_->await_go().context("waiting for the source's go"));
   }
@@ -183,7 +184,8 @@ Result<void> DestinationImpl::accept_source() noexcept {
 }
 
 // A source with multifd that syncs at the end of sections (QEMU 7.2) leaves no trace of it in the
-// main stream: its pages are in connections that nobody here has taken.
+// main stream: its pages are in connections that nobody here has taken. Asked when RAM begins, as
+// such a source may then wait for ever, and once more before its guest would run.
 Result<void> DestinationImpl::check_no_multifd() noexcept {
   if (multifd_) return {};
   Listener* listener = nullptr;

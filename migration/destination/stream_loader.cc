@@ -121,6 +121,7 @@ Result<void> StreamLoader::load_section(uint8_t item) noexcept {
     return in_.malformed("section 'ram' has version " + std::to_string(h.version_id) +
                          ", only 4 is known");
   }
+  if (on_ram_) TERN_TRY(on_ram_());
   if (!ram_) {
     DirtyBitmap populated(memory_.blocks());
     const auto method = find_populated(memory_.blocks(), populated);
@@ -140,7 +141,7 @@ Result<void> StreamLoader::load_ram_body(uint32_t section_id, bool start) noexce
   TERN_TRY(ram_->receive_body(in_, start).context("section 'ram'"));
   TERN_TRY(read_footer(in_, section_id, kRamIdstr));
   progress_.total.set(ram_->listed_bytes());
-  return start && on_ram_ ? on_ram_() : Result<void>();
+  return {};
 }
 
 Result<void> StreamLoader::handle_command() noexcept {

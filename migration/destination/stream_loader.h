@@ -26,8 +26,8 @@ namespace tern {
 /// One thread.
 class StreamLoader {
  public:
-  /// `on_return_path`: called when the source opened the return path. `on_ram`: when it said what
-  /// RAM it has; the channels of multifd have come by then. `multifd`: those channels, nullptr where
+  /// `on_return_path`: called when the source opened the return path. `on_ram`: when its RAM
+  /// begins; the channels of multifd have mostly come by then. `multifd`: those channels, nullptr where
   /// it is off.
   StreamLoader(Channel& channel, const Machine& machine, const Settings& settings,
                const GuestMemory& memory, ReturnSender& answers, Progress& progress,
