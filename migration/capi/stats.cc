@@ -122,6 +122,31 @@ int tern_stats_json(const tern_stats* stats, char** json, tern_error** error) no
   });
 }
 
+size_t tern_stats_channel_count(const tern_stats* stats) noexcept {
+  return stats != nullptr ? stats->value.channels.size() : 0;
+}
+
+int tern_stats_channel_at(const tern_stats* stats, size_t index, tern_channel_stats* channel,
+                          tern_error** error) noexcept {
+  return answer_of(error, [&]() -> Result<void> {
+    TERN_TRY(need({{"stats", stats}, {"channel", channel}}));
+    if (index >= stats->value.channels.size()) {
+      return Error(ErrorCode::invalid_argument, "no channel has index " + std::to_string(index));
+    }
+    const ChannelStats& known = stats->value.channels[index];
+    return write_sized(tern_channel_stats{.size = sizeof(tern_channel_stats),
+                                          .peer = known.peer.c_str(),
+                                          .id = known.id,
+                                          .bytes = known.bytes,
+                                          .packets = known.packets,
+                                          .syncs = known.syncs,
+                                          .normal = known.normal,
+                                          .zero = known.zero,
+                                          .compressed_pages = known.compressed_pages},
+                       channel, "channel");
+  });
+}
+
 size_t tern_statistic_count() noexcept { return statistics_catalog().size(); }
 
 int tern_statistic_at(size_t index, tern_statistic_info* info, tern_error** error) noexcept {

@@ -151,23 +151,19 @@ void MultifdDestination::accept_all(Listener& listener) noexcept {
 std::vector<std::unique_ptr<MultifdDestination::Connection>>
 MultifdDestination::weed_out() noexcept {
   std::vector<std::unique_ptr<Connection>> out;
-  const auto take = [&](auto which) {
-    out.push_back(std::move(*which));
-    connections_.erase(which);
-  };
-  const auto over = [](const auto& connection) { return connection->ended; };
-  for (auto it = std::find_if(connections_.begin(), connections_.end(), over);
-       it != connections_.end(); it = std::find_if(connections_.begin(), connections_.end(), over)) {
-    take(it);
+  std::vector<std::unique_ptr<Connection>> kept;
+  for (auto& connection : connections_) {
+    (connection->ended ? out : kept).push_back(std::move(connection));
   }
+  connections_.swap(kept);
   if (connections_.size() < lanes_.size() + 1 + kStrangers) return out;
   // The migration's own speak at once. Whoever waits for nothing must not keep them out.
   const auto silent = [](const auto& connection) { return !connection->known; };
   const auto oldest = std::find_if(connections_.begin(), connections_.end(), silent);
-  if (oldest != connections_.end()) {
-    (*oldest)->secured.channel->shutdown();
-    take(oldest);
-  }
+  if (oldest == connections_.end()) return out;
+  (*oldest)->secured.channel->shutdown();
+  out.push_back(std::move(*oldest));
+  connections_.erase(oldest);
   return out;
 }
 

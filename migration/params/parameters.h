@@ -136,15 +136,15 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
      "without multifd, or for a QEMU before 9.0, the same as legacy).",
      {"ZeroPageDetection", kZeroPageDetectionWords}},
     {"tls-creds", &Settings::tls_creds, SettingType::string, "", 0, kMaxIdBytes, 0, 0, false,
-     ActsOn::both, "0.2", false, false,
+     ActsOn::both, "0.3", false, false,
      "Id of the TLS credentials object for every connection: endpoint client at the source, server "
      "at the destination; \"\" for no TLS.", {}, {}, kExcludesZeroCopy},
     {"tls-hostname", &Settings::tls_hostname, SettingType::string, "", 0, 255, 0, 0, false,
-     ActsOn::source, "0.2", false, false,
+     ActsOn::source, "0.3", false, false,
      "Whom the server's certificate must name; \"\" for the host of the address. Addresses without "
      "a host need it."},
     {"tls-authz", &Settings::tls_authz, SettingType::string, "", 0, kMaxIdBytes, 0, 0, false,
-     ActsOn::destination, "0.2", false, false,
+     ActsOn::destination, "0.3", false, false,
      "Id of the authz object that says whose certificate may connect; \"\" for every good one."},
     {"announce-initial", &Settings::announce_initial, SettingType::size, "ms", 0, 100000, 50, 50,
      true, ActsOn::destination, "0.2", false, false,

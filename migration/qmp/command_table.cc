@@ -64,12 +64,12 @@ constexpr auto kCommands = std::to_array<CommandRow>({
      kNoFeatures, "Closes a descriptor named by getfd."},
 
     // ---- objects
-    {"object-add", &kObjectOptions, &kEmpty, o::object_add, false, kAnyStatus, "", "0.2",
+    {"object-add", &kObjectOptions, &kEmpty, o::object_add, false, kAnyStatus, "", "0.3",
      kNoFeatures, "Makes an object that parameters and other objects name by its id."},
-    {"object-del", &o::kIdArguments, &kEmpty, o::object_del, false, kAnyStatus, "", "0.2",
+    {"object-del", &o::kIdArguments, &kEmpty, o::object_del, false, kAnyStatus, "", "0.3",
      kNoFeatures, "Takes an object away; a migration that uses it keeps it to its end."},
     {"qom-list", &o::kPathArguments, &types::kObjectPropertyInfoList, o::qom_list, false,
-     kAnyStatus, "", "0.2", kNoFeatures,
+     kAnyStatus, "", "0.3", kNoFeatures,
      "The objects (path /objects), or the properties that one has (/objects/ID)."},
 
     // ---- migration

@@ -20,8 +20,8 @@ def demo(*arguments):
 
 
 class Demo(unittest.TestCase):
-    def prove(self, machine):
-        run = demo("--machine", machine, "--ram", "64M", "--json")
+    def prove(self, machine, *more):
+        run = demo("--machine", machine, "--ram", "64M", "--json", *more)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         result = json.loads(run.stdout)
         self.assertTrue(result["consistent"])
@@ -31,6 +31,7 @@ class Demo(unittest.TestCase):
         phases = result["migration"]["x-tern"]["downtime-ns"]
         parts = [v for k, v in phases.items() if k != "total"]
         self.assertEqual(sum(parts), phases["total"])
+        return result["migration"]
 
     def test_a_threads_guest_is_proved_whole(self):
         self.prove("threads")
@@ -39,6 +40,18 @@ class Demo(unittest.TestCase):
         if not os.access("/dev/kvm", os.R_OK | os.W_OK):
             self.skipTest("/dev/kvm cannot be opened")
         self.prove("kvm")
+
+    def test_a_busy_guest_over_many_channels(self):
+        """With every method, in the clear and under TLS."""
+        machine = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "threads"
+        for method in ("none", "zlib", "zstd"):
+            for tls in (False, True):
+                with self.subTest(machine=machine, method=method, tls=tls):
+                    settings = ["multifd=on", "multifd-channels=4", f"multifd-compression={method}",
+                                "x-multifd-adaptive=off"]
+                    words = [word for setting in settings for word in ("--set", setting)]
+                    info = self.prove(machine, *words, *(["--tls"] if tls else []))
+                    self.assertGreater(info["ram"]["multifd-bytes"], 0)
 
     def test_the_text_for_people_ends_with_the_verdict(self):
         run = demo("--machine", "threads", "--ram", "32M")

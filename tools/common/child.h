@@ -45,6 +45,7 @@ class TemporaryDirectory {
   TemporaryDirectory(TemporaryDirectory&& other) noexcept;
   TemporaryDirectory& operator=(TemporaryDirectory&&) = delete;
   ~TemporaryDirectory();
+  const std::string& path() const noexcept { return path_; }
   std::string file(const std::string& name) const noexcept { return path_ + "/" + name; }
 
  private:

@@ -2,8 +2,10 @@
 #include "tools/common/demo.h"
 
 #include <fcntl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <thread>
 
@@ -42,6 +44,27 @@ bool kvm_opens() {
   return fd >= 0;
 }
 
+// A line of keys.psk, readable by us alone.
+Result<void> make_key(const std::string& path) {
+  std::array<unsigned char, 32> key{};
+  if (::getrandom(key.data(), key.size(), 0) != static_cast<ssize_t>(key.size())) {
+    return errno_error(ErrorCode::internal, "getrandom", errno);
+  }
+  std::string line = "qemu:";
+  for (const unsigned char byte : key) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    line += kDigits[byte >> 4];
+    line += kDigits[byte & 15];
+  }
+  line += '\n';
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  const bool written =
+      fd >= 0 && ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
+  const int why = errno;
+  if (fd >= 0) ::close(fd);
+  return written ? Result<void>() : Result<void>(errno_error(ErrorCode::internal, path, why));
+}
+
 Result<Side> start_side(const TemporaryDirectory& dir, const DemoOptions& o,
                         const std::string& name, const std::vector<std::string>& extra) {
   const std::string qmp = dir.file(name + ".qmp");
@@ -60,6 +83,17 @@ Result<Side> start_side(const TemporaryDirectory& dir, const DemoOptions& o,
                                    "--name",
                                    name};
   argv.insert(argv.end(), extra.begin(), extra.end());
+  for (const std::string& setting : o.settings) {
+    const size_t equals = setting.find('=');
+    argv.push_back("--" + setting.substr(0, equals));
+    if (equals != std::string::npos) argv.push_back(setting.substr(equals + 1));
+  }
+  if (o.tls) {
+    const std::string endpoint = name == "source" ? "client" : "server";
+    argv.insert(argv.end(),
+                {"--object", "tls-creds-psk,id=key,dir=" + dir.path() + ",endpoint=" + endpoint,
+                 "--tls-creds", "key"});
+  }
   auto vmm = TERN_TRY(ChildProcess::start(argv, log));
   auto client = QmpClient::connect(qmp, Ms(20000));
   if (!client) {
@@ -147,6 +181,7 @@ Result<Json> check_memory(const TemporaryDirectory& dir, Side& side, uint64_t ra
 
 Result<Proof> demonstrate(const DemoOptions& o) {
   const TemporaryDirectory dir = TERN_TRY(TemporaryDirectory::create());
+  if (o.tls) TERN_TRY(make_key(dir.file("keys.psk")));
   Side source = TERN_TRY(start_side(dir, o, "source", {}));
   Side destination = TERN_TRY(start_side(dir, o, "destination", {"--incoming", "tcp:127.0.0.1:0"}));
   if (!o.json) {

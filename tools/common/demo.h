@@ -5,12 +5,16 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace tern::tool {
 
 struct DemoOptions {
   std::string machine = "auto";  // kvm, threads, or kvm if /dev/kvm opens and threads otherwise
   std::string ram = "256M";
+  /// "multifd=on": options of tern-vmm, for both sides.
+  std::vector<std::string> settings;
+  bool tls = false;  // with a key made for this run
   bool json = false;
   bool verbose = false;
 };

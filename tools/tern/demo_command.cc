@@ -16,6 +16,12 @@ void add_demo(CLI::App& app, int& status) {
                    "kvm or threads; default: kvm if /dev/kvm can be opened")
       ->check(CLI::IsMember({"auto", "kvm", "threads"}));
   demo->add_option("--ram", options->ram, "RAM of the guest (K, M, G)")->capture_default_str();
+  demo->add_option("--set", options->settings,
+                   "NAME=VALUE: an option of tern-vmm for both sides, such as multifd=on or "
+                   "multifd-compression=zstd; may be given several times")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  demo->add_flag("--tls", options->tls, "encrypted, with a key made for this run");
   demo->add_flag("--json", options->json, "one JSON document on stdout, progress on stderr");
   demo->add_flag("--verbose", options->verbose, "the logs of both processes at the end");
   demo->callback([options, &status] { status = run_demo(*options); });

@@ -35,6 +35,23 @@ TERN_C_API int tern_stats_get_text(const tern_stats* stats, const char* name, ch
 TERN_C_API int tern_stats_json(const tern_stats* stats, char** json,
                                tern_error** error) TERN_NOTHROW;
 
+/// One multifd channel of a snapshot. `peer` lives as long as the snapshot.
+typedef struct tern_channel_stats {
+  size_t size;
+  const char* peer;           ///< "tcp:127.0.0.1:4444"
+  uint64_t id;                ///< its number
+  uint64_t bytes;             ///< on the channel, with headers
+  uint64_t packets;           ///< with pages or without
+  uint64_t syncs;             ///< of them those that carried SYNC
+  uint64_t normal;            ///< pages with data
+  uint64_t zero;              ///< pages of zeros in packets
+  uint64_t compressed_pages;  ///< of the normal ones those that went compressed
+} tern_channel_stats;
+TERN_C_API size_t tern_stats_channel_count(const tern_stats* stats) TERN_NOTHROW;
+/// Fills `channel`, whose size must be set. Errors: invalid_argument (index).
+TERN_C_API int tern_stats_channel_at(const tern_stats* stats, size_t index,
+                                     tern_channel_stats* channel, tern_error** error) TERN_NOTHROW;
+
 enum tern_statistic_type {
   TERN_STATISTIC_INTEGER = 0,
   TERN_STATISTIC_REAL = 1,

@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <limits>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace tern::transport {
 namespace {
 
 using std::chrono::hours;
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -31,6 +33,35 @@ TEST(LimiterTest, no_rate_is_no_limit) {
   Limiter limiter;
   EXPECT_EQ(limiter.charge(std::numeric_limits<uint64_t>::max(), seconds(1)), Nanoseconds{0});
   EXPECT_EQ(limiter.charge(1, seconds(1)), Nanoseconds{0});
+}
+
+// As a migration over many channels does it: what was handed to them is written some time later, and
+// charged when it was.
+TEST(LimiterTest, what_channels_write_later_is_within_5_percent_of_the_rate_in_every_second) {
+  for (const uint64_t rate : {1u << 20, 100u << 20, 1000u << 20}) {
+    for (const size_t channels : {1, 4, 64}) {
+      Limiter limiter(rate);
+      Nanoseconds now{0};
+      const uint64_t chunk = std::max<uint64_t>(rate / 100, 4104);
+      std::vector<uint64_t> under_way(channels, 0);
+      uint64_t written = 0;
+      uint64_t second_began = 0;
+      size_t next = 0;
+      for (int second = 0; second < 4; ++second) {
+        while (now < seconds(second + 1)) {
+          // Each channel writes what it was given the last time but one.
+          written += std::exchange(under_way[next], chunk / channels);
+          next = (next + 1) % channels;
+          now += std::max<Nanoseconds>(limiter.charge(under_way[next], now), microseconds(50));
+        }
+        if (second > 0) {
+          const double got = static_cast<double>(written - second_began);
+          EXPECT_NEAR(got / static_cast<double>(rate), 1.0, 0.05) << rate << " " << channels;
+        }
+        second_began = written;
+      }
+    }
+  }
 }
 
 TEST(LimiterTest, the_long_run_average_is_the_rate_whatever_rate_and_piece) {

@@ -128,5 +128,24 @@ TEST(CStats, an_index_or_a_name_that_is_none) {
   EXPECT_STREQ(tern_statistic_type_name(3), "unknown");
 }
 
+TEST(CStats, tells_each_channel) {
+  tern_stats stats;
+  stats.value.channels.push_back({0, "tcp:a:1", 10, 2, 1, 3, 4, 0});
+  stats.value.channels.push_back({1, "tcp:a:1", 20, 4, 2, 6, 8, 5});
+  ASSERT_EQ(tern_stats_channel_count(&stats), 2u);
+  tern_channel_stats channel{};
+  channel.size = sizeof channel;
+  ASSERT_EQ(tern_stats_channel_at(&stats, 1, &channel, nullptr), TERN_OK);
+  EXPECT_EQ(channel.id, 1u);
+  EXPECT_STREQ(channel.peer, "tcp:a:1");
+  EXPECT_EQ(channel.bytes, 20u);
+  EXPECT_EQ(channel.packets, 4u);
+  EXPECT_EQ(channel.syncs, 2u);
+  EXPECT_EQ(channel.normal, 6u);
+  EXPECT_EQ(channel.zero, 8u);
+  EXPECT_EQ(channel.compressed_pages, 5u);
+  EXPECT_NE(tern_stats_channel_at(&stats, 2, &channel, nullptr), TERN_OK);
+}
+
 }  // namespace
 }  // namespace tern::capi
