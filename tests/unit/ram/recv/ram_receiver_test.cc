@@ -51,12 +51,14 @@ class RamReceiverTest : public ::testing::Test {
     blocks_ = {{.idstr = "a", .host = ram_, .used_bytes = 6 * kPage},
                {.idstr = "b", .host = ram_ + 6 * kPage, .used_bytes = 2 * kPage}};
     memory_ = std::make_unique<GuestMemory>(*GuestMemory::create(blocks_));
-    DirtyBitmap populated(blocks_);
-    receiver_ =
-        std::make_unique<RamReceiver>(*memory_, std::move(populated), counters_, best_page_ops());
+    start(DirtyBitmap(blocks_));
   }
   ~RamReceiverTest() override { munmap(ram_, 8 * kPage); }
 
+  void start(const DirtyBitmap& populated, SyncPoints* points = nullptr) {
+    target_ = std::make_unique<RamTarget>(*memory_, populated, best_page_ops());
+    receiver_ = std::make_unique<RamReceiver>(*target_, counters_, points);
+  }
   // "" or the message of the error.
   std::string receive(const Body& body, bool start = false) {
     MemoryChannel channel(body.bytes);
@@ -75,6 +77,7 @@ class RamReceiverTest : public ::testing::Test {
   std::vector<RamBlock> blocks_;
   std::unique_ptr<GuestMemory> memory_;
   RamCounters counters_;
+  std::unique_ptr<RamTarget> target_;
   std::unique_ptr<RamReceiver> receiver_;
 };
 
@@ -127,8 +130,7 @@ TEST_F(RamReceiverTest, a_zero_page_clears_what_the_destination_had_before) {
   for (size_t block = 0; block < 2; ++block) {
     for (uint64_t page = 0; page < memory_->pages(block); ++page) populated.block(block).set(page);
   }
-  receiver_ =
-      std::make_unique<RamReceiver>(*memory_, std::move(populated), counters_, best_page_ops());
+  start(populated);
   EXPECT_EQ(receive(Body().list().eos(), true), "");
   EXPECT_EQ(receive(Body().word(3 * kPage | 0x02).name("a").fill(1, 0).eos()), "");
   EXPECT_EQ(at(3), 0u);
@@ -178,6 +180,46 @@ TEST_F(RamReceiverTest, records_of_capabilities_that_are_off_are_refused_by_name
   refused(Body().word(0x040).name("a"), "'xbzrle' is of a capability that is off");
   refused(Body().word(0x100).name("a"), "'compress-page'");
   refused(Body().word(0x080), "'hook'");
+}
+
+// Where the main stream meets the channels: counts, and may refuse.
+class CountedPoints final : public SyncPoints {
+ public:
+  Result<void> pass() noexcept override {
+    if (lost) return Error(ErrorCode::channel, "channel 1 is gone");
+    ++passed;
+    return {};
+  }
+  int passed = 0;
+  bool lost = false;
+};
+
+TEST_F(RamReceiverTest, a_flush_in_the_first_section_makes_flushes_the_sync_points) {
+  CountedPoints points;
+  start(DirtyBitmap(blocks_), &points);
+  EXPECT_EQ(receive(Body().list().word(0x200).eos(), true), "");
+  EXPECT_EQ(points.passed, 1);
+  EXPECT_EQ(receive(Body().eos()), "");
+  EXPECT_EQ(points.passed, 1);
+  EXPECT_EQ(receive(Body().word(0x200).word(0x200).eos()), "");
+  EXPECT_EQ(points.passed, 3);
+}
+
+TEST_F(RamReceiverTest, without_one_every_end_of_a_section_is_a_sync_point) {
+  CountedPoints points;
+  start(DirtyBitmap(blocks_), &points);
+  EXPECT_EQ(receive(Body().list().eos(), true), "");
+  EXPECT_EQ(points.passed, 1);
+  EXPECT_EQ(receive(Body().eos()), "");
+  EXPECT_EQ(receive(Body().word(0x08).name("a").fill(kPage, 1).eos()), "");
+  EXPECT_EQ(points.passed, 3);
+}
+
+TEST_F(RamReceiverTest, a_channel_that_is_gone_ends_the_main_stream) {
+  CountedPoints points;
+  points.lost = true;
+  start(DirtyBitmap(blocks_), &points);
+  refused(Body().list().eos(), "channel 1 is gone", true);
 }
 
 class ZeroRun : public RamReceiverTest {

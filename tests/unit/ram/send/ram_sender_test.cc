@@ -54,6 +54,7 @@ class RamSenderTest : public ::testing::Test {
 
 TEST_F(RamSenderTest, the_block_list_adds_up_to_its_total_largest_first) {
   ASSERT_TRUE(sender_->send_block_list());
+  ASSERT_TRUE(sender_->end_body());
   EXPECT_EQ(sent(), bytes_of({0, 0, 0, 0, 0,    1,    0, 4, 5,   'l', 'a', 'r', 'g', 'e', 0,
                               0, 0, 0, 0, 0,    0xc0, 0, 5, 's', 'm', 'a', 'l', 'l', 0,   0,
                               0, 0, 0, 0, 0x40, 0,    0, 0, 0,   0,   0,   0,   0,   0x10}));
@@ -62,10 +63,8 @@ TEST_F(RamSenderTest, the_block_list_adds_up_to_its_total_largest_first) {
 TEST_F(RamSenderTest, only_dirty_pages_are_sent_and_then_they_are_clean) {
   write(1, 5);
   write(6, 6);
-  const auto result = sender_->send_dirty(UINT64_MAX);
-  ASSERT_TRUE(result);
-  EXPECT_EQ(result->pages, 2u);
-  EXPECT_EQ(result->normal_pages, 2u);
+  ASSERT_TRUE(sender_->send_dirty(UINT64_MAX));
+  EXPECT_EQ(counters_.normal.get(), 2u);
   EXPECT_EQ(sender_->pending_bytes(), 0u);
   EXPECT_EQ(sent().size(), (8 + 6 + kPage) + (8 + 6 + kPage));
 }
@@ -87,9 +86,7 @@ TEST_F(RamSenderTest, a_block_is_named_once_and_then_continued) {
 TEST_F(RamSenderTest, a_page_of_zeros_takes_nine_bytes) {
   write(0, 1);
   write(1, 0);
-  const auto result = sender_->send_dirty(UINT64_MAX);
-  ASSERT_TRUE(result);
-  EXPECT_EQ(result->pages - result->normal_pages, 1u);
+  ASSERT_TRUE(sender_->send_dirty(UINT64_MAX));
   EXPECT_EQ(sent().size(), (8 + 6 + kPage) + 9);
   EXPECT_EQ(counters_.normal.get(), 1u);
   EXPECT_EQ(counters_.duplicate.get(), 1u);
@@ -97,38 +94,87 @@ TEST_F(RamSenderTest, a_page_of_zeros_takes_nine_bytes) {
 
 TEST_F(RamSenderTest, it_stops_at_the_limit_goes_on_there_and_sends_at_least_one_page) {
   for (uint64_t page = 0; page < kPages; ++page) write(page, 3);
-  uint64_t pages = 0;
   for (int calls = 0; sender_->pending_bytes() > 0; ++calls) {
     ASSERT_LT(calls, 100);
-    const auto result = sender_->send_dirty(1);
-    ASSERT_TRUE(result);
-    EXPECT_EQ(result->pages, 1u);
-    pages += result->pages;
+    const uint64_t before = sender_->pending_bytes();
+    ASSERT_TRUE(sender_->send_dirty(1));
+    EXPECT_EQ(before - sender_->pending_bytes(), kPage);
   }
-  EXPECT_EQ(pages, kPages);
+  EXPECT_EQ(counters_.normal.get(), kPages);
 }
 
-TEST_F(RamSenderTest, coming_past_the_last_block_is_told) {
+TEST_F(RamSenderTest, behind_the_last_block_it_goes_on_with_the_first) {
   write(10, 1);
   ASSERT_TRUE(sender_->send_dirty(1));
   write(2, 1);  // behind the scan
-  const auto result = sender_->send_dirty(1);
-  ASSERT_TRUE(result);
-  EXPECT_TRUE(result->wrapped);
-  EXPECT_EQ(result->pages, 1u);
+  ASSERT_TRUE(sender_->send_dirty(1));
+  EXPECT_EQ(sender_->pending_bytes(), 0u);
+  EXPECT_EQ(counters_.normal.get(), 2u);
 }
 
 TEST_F(RamSenderTest, nothing_dirty_sends_nothing) {
-  const auto result = sender_->send_dirty(UINT64_MAX);
-  ASSERT_TRUE(result);
-  EXPECT_EQ(result->pages, 0u);
+  ASSERT_TRUE(sender_->send_dirty(UINT64_MAX));
   EXPECT_TRUE(sent().empty());
+}
+
+// Takes the pages and remembers them.
+class Pages final : public PageSink {
+ public:
+  Result<void> take(size_t block, PageRun run) noexcept override {
+    if (full) return Error(ErrorCode::channel, "channel 1 is gone");
+    for (uint64_t i = 0; i < run.count; ++i) taken.emplace_back(block, run.first + i);
+    return {};
+  }
+  std::vector<std::pair<size_t, uint64_t>> taken;
+  bool full = false;
+};
+
+TEST_F(RamSenderTest, with_a_sink_only_pages_of_zeros_stay_on_the_main_stream) {
+  Pages sink;
+  RamSender sender(*memory_, out_, counters_, best_page_ops(), {.sink = &sink});
+  write(1, 5);
+  write(5, 6);
+  for (const uint64_t page : {1, 2}) sender.dirty().block(0).set(page);
+  sender.dirty().block(1).set(1);
+  ASSERT_TRUE(sender.send_dirty(UINT64_MAX));
+  EXPECT_EQ(sender.pending_bytes(), 0u);
+  EXPECT_EQ(sink.taken, (std::vector<std::pair<size_t, uint64_t>>{{0, 1}, {1, 1}}));
+  EXPECT_EQ(sent().size(), 8 + 6 + 1u);
+  EXPECT_EQ(counters_.normal.get(), 0u);  // whoever sends them counts them
+}
+
+TEST_F(RamSenderTest, a_sink_that_finds_zeros_itself_gets_every_page_and_no_more_than_asked_for) {
+  Pages sink;
+  RamSender sender(*memory_, out_, counters_, best_page_ops(),
+                   {.find_zeros = false, .sink = &sink});
+  for (uint64_t page = 0; page < 12; ++page) sender.dirty().block(1).set(page);
+  ASSERT_TRUE(sender.send_dirty(5 * kPage));
+  EXPECT_EQ(sink.taken.size(), 5u);
+  ASSERT_TRUE(sender.send_dirty(1));
+  EXPECT_EQ(sink.taken.size(), 6u);
+  ASSERT_TRUE(sender.send_dirty(UINT64_MAX));
+  EXPECT_EQ(sink.taken.size(), 12u);
+  EXPECT_EQ(sender.pending_bytes(), 0u);
+  EXPECT_TRUE(sent().empty());
+}
+
+TEST_F(RamSenderTest, what_a_sink_refuses_stays_dirty) {
+  Pages sink;
+  sink.full = true;
+  RamSender sender(*memory_, out_, counters_, best_page_ops(),
+                   {.find_zeros = false, .sink = &sink});
+  sender.dirty().block(0).set(1);
+  const auto done = sender.send_dirty(UINT64_MAX);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().message(), "channel 1 is gone");
+  EXPECT_EQ(sender.pending_bytes(), kPage);
 }
 
 TEST_F(RamSenderTest, what_it_sends_its_receiver_places) {
   for (uint64_t page = 0; page < kPages; ++page)
     write(page, page % 3 == 0 ? 0 : static_cast<unsigned>(page));
   ASSERT_TRUE(sender_->send_block_list());
+  ASSERT_TRUE(sender_->end_body());
   const auto start = sent();
   ASSERT_TRUE(sender_->send_dirty(UINT64_MAX));
   ASSERT_TRUE(sender_->end_body());
@@ -139,7 +185,8 @@ TEST_F(RamSenderTest, what_it_sends_its_receiver_places) {
   DirtyBitmap populated(blocks_);
   for (uint64_t page = 0; page < 4; ++page) populated.block(0).set(page);
   for (uint64_t page = 0; page < 12; ++page) populated.block(1).set(page);
-  RamReceiver receiver(*memory_, std::move(populated), counters_, best_page_ops());
+  RamTarget target(*memory_, populated, best_page_ops());
+  RamReceiver receiver(target, counters_);
   MemoryChannel first(start);
   StreamReader list(first);
   ASSERT_TRUE(receiver.receive_body(list, true));
