@@ -14,6 +14,7 @@
 #include <zlib.h>
 
 #include <array>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -95,22 +96,31 @@ class ZlibEncoder final : public PageEncoder {
 
 class ZlibDecoder final : public PageDecoder {
  public:
-  ZlibDecoder() noexcept { isal_inflate_init(&state_); }
+  ZlibDecoder() noexcept : out_(new std::byte[kMaxOutput]) { isal_inflate_init(&state_); }
 
+  // Not into the pages themselves: the library takes matches from what it wrote, and QEMU 7.2 may
+  // send a page on two channels at once. What the other one writes there meanwhile must not become
+  // part of this one's window.
   Result<void> decode(std::span<const std::byte> payload, PagePieces pages) noexcept override {
+    size_t bytes = 0;
+    for (const auto piece : pages) bytes += piece.size();
+    if (bytes > kMaxOutput) return Error(ErrorCode::internal, "zlib: more pages than in a packet");
     if (!has_header_) payload = TERN_TRY(take_header(payload));
     // The library reads it only; its structure has no const form.
     state_.next_in = const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(payload.data()));
     state_.avail_in = static_cast<uint32_t>(payload.size());
-    for (const auto piece : pages) {
-      TERN_TRY(inflate_into(piece));
-      if (state_.avail_out != 0) return broken("the payload ends before its pages");
-    }
+    TERN_TRY(inflate_into({out_.get(), bytes}));
+    if (state_.avail_out != 0) return broken("the payload ends before its pages");
     // The marker of the flush is left, or nothing; never another byte of a page.
     std::array<std::byte, 64> sink;
     TERN_TRY(inflate_into(sink));
     if (state_.avail_out != sink.size()) return broken("the payload holds more than its pages");
     if (state_.avail_in != 0) return broken("bytes are left over behind the pages");
+    const std::byte* from = out_.get();
+    for (const auto piece : pages) {
+      std::memcpy(piece.data(), from, piece.size());
+      from += piece.size();
+    }
     return {};
   }
 
@@ -140,7 +150,9 @@ class ZlibDecoder final : public PageDecoder {
     return {};
   }
 
+  static constexpr size_t kMaxOutput = kMultifdPages * kTargetPageBytes;
   inflate_state state_;
+  std::unique_ptr<std::byte[]> out_;
   bool has_header_ = false;
 };
 
