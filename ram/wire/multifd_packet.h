@@ -10,11 +10,12 @@
 //   device  = be32 0x11223344  be32 1  be32 0x40  idstr[256]  be32 instance
 //             be32 payload bytes                                                       276 bytes
 //
-// The first `normal` offsets are the pages of the payload in its order, the next `zero` ones are to be
-// cleared; offsets have any order. 128 is the count for pages of 4 KiB, the only size here. Spoken by
-// QEMU 4.0 and later; zero pages in packets since 9.0, device packets since 10.0. What a 7.2 source does:
-// pages and SYNC in one packet; an empty packet after it; in packets without pages the payload field,
-// the name and the offsets are left over from an earlier one and mean nothing.
+// The first `normal` offsets are the pages of the payload in its order, the next `zero` ones are to
+// be cleared; offsets have any order. 128 is the count for pages of 4 KiB, the only size here.
+// Spoken by QEMU 4.0 and later; zero pages in packets since 9.0, device packets since 10.0. What
+// a 7.2 source does: pages and SYNC in one packet; an empty packet after it; in packets without
+// pages the payload field, the name and the offsets are left over from an earlier one and mean
+// nothing.
 //
 // Limits: 128 pages, 1 MiB of payload (QEMU's receive buffer).
 #pragma once
@@ -70,22 +71,21 @@ struct MultifdDevicePacket {
   uint32_t payload_bytes = 0;
 };
 
-void encode(const MultifdInitial& initial,
-            std::span<std::byte, kMultifdInitialBytes> out) noexcept;
-/// Errors: peer_protocol (magic, version).
-Result<MultifdInitial> parse_multifd_initial(
-    std::span<const std::byte, kMultifdInitialBytes> bytes) noexcept;
-
+void encode(const MultifdInitial& initial, std::span<std::byte, kMultifdInitialBytes> out) noexcept;
 /// `block` has at most 255 bytes.
 void encode(const MultifdPacket& packet, std::span<std::byte, kMultifdPacketBytes> out) noexcept;
-/// The flags, which say how long the header is. Errors: peer_protocol (magic, version, unknown flags,
-/// two methods, device state with anything else).
-Result<uint32_t> parse_multifd_prefix(
-    std::span<const std::byte, kMultifdPrefixBytes> bytes) noexcept;
-/// Everything that can be known without the guest's memory. Errors: peer_protocol naming the field.
-Result<MultifdPacket> parse_multifd_packet(
-    std::span<const std::byte, kMultifdPacketBytes> bytes) noexcept;
+
+// Parsers. Errors: peer_protocol naming the field; `wrong_at`, where it begins in the bytes.
+Result<MultifdInitial> parse_multifd_initial(std::span<const std::byte, kMultifdInitialBytes> bytes,
+                                             size_t* wrong_at = nullptr) noexcept;
+/// The flags, which say how long the header is. Errors: magic, version, unknown flags, two methods,
+/// device state with anything else.
+Result<uint32_t> parse_multifd_prefix(std::span<const std::byte, kMultifdPrefixBytes> bytes,
+                                      size_t* wrong_at = nullptr) noexcept;
+/// Everything that can be known without the guest's memory.
+Result<MultifdPacket> parse_multifd_packet(std::span<const std::byte, kMultifdPacketBytes> bytes,
+                                           size_t* wrong_at = nullptr) noexcept;
 Result<MultifdDevicePacket> parse_multifd_device(
-    std::span<const std::byte, kMultifdDeviceBytes> bytes) noexcept;
+    std::span<const std::byte, kMultifdDeviceBytes> bytes, size_t* wrong_at = nullptr) noexcept;
 
 }  // namespace tern

@@ -4,32 +4,23 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <string_view>
 #include <vector>
-
-#include "tern/ram_block.h"
 
 namespace tern::tool {
 namespace {
-
-constexpr uint32_t kVersion = 1;
-constexpr uint32_t kPagesPerPacket = 128;
-constexpr size_t kNameBytes = 256;
-constexpr uint32_t kMaxPayload = 2 * kPagesPerPacket * kTargetPageBytes;
 
 struct Flag {
   uint32_t bit;
   std::string_view name;
 };
-constexpr uint32_t kSync = 0x01;
-constexpr uint32_t kMethods = 0x3e;
-constexpr uint32_t kDeviceState = 0x40;
-constexpr std::array<Flag, 7> kFlags = {{{kSync, "sync"},
-                                         {0x02, "zlib"},
-                                         {0x04, "zstd"},
+constexpr std::array<Flag, 7> kFlags = {{{kMultifdSync, "sync"},
+                                         {kMultifdZlib, "zlib"},
+                                         {kMultifdZstd, "zstd"},
                                          {0x08, "qpl"},
                                          {0x10, "uadk"},
                                          {0x20, "qatzip"},
-                                         {kDeviceState, "device-state"}}};
+                                         {kMultifdDeviceState, "device-state"}}};
 
 struct Totals {
   uint64_t packets = 0;
@@ -39,22 +30,26 @@ struct Totals {
   uint64_t payload_bytes = 0;
 };
 
-Result<void> magic(StreamReader& in) noexcept {
-  const uint32_t word = TERN_TRY(in.be32("packet magic"));
-  if (word != kMultifdMagic) return in.malformed("packet without the magic 0x11223344");
-  const uint32_t version = TERN_TRY(in.be32("packet version"));
-  if (version != kVersion) return in.malformed("packet version " + std::to_string(version));
-  return {};
-}
-
-Result<std::string> fixed_name(StreamReader& in, std::string_view what, bool required) noexcept {
-  const auto bytes = TERN_TRY(in.take(kNameBytes, what));
-  const auto end = std::find(bytes.begin(), bytes.end(), std::byte{0});
-  if (!required) return std::string();  // whatever was in the sender's memory
-  if (end == bytes.end()) return in.malformed(std::string(what) + " is not NUL-terminated");
-  if (end == bytes.begin()) return in.malformed(std::string(what) + " is empty");
-  return std::string(reinterpret_cast<const char*>(bytes.data()),
-                     static_cast<size_t>(end - bytes.begin()));
+// What `parse` makes of the next bytes, which are not taken. A wrong field of the prefix is told
+// even where the file ends behind it.
+template <size_t kBytes, class T>
+Result<T> look(StreamReader& in,
+               Result<T> (*parse)(std::span<const std::byte, kBytes>, size_t*) noexcept) noexcept {
+  std::array<std::byte, kBytes> bytes{};
+  const auto there = TERN_TRY(in.peek(kBytes));
+  std::copy(there.begin(), there.end(), bytes.begin());
+  const size_t got = there.size();
+  size_t wrong_at = 0;
+  auto parsed = parse(bytes, &wrong_at);
+  constexpr size_t kWord = 4;
+  const bool is_there = wrong_at < kMultifdPrefixBytes && wrong_at + kWord <= got;
+  if (!parsed && (got == kBytes || is_there)) {
+    TERN_TRY(in.take(wrong_at, "packet"));
+    TERN_TRY(in.take(kWord, "packet"));  // now the error is at this field
+    return in.malformed(parsed.error().message());
+  }
+  if (got < kBytes) TERN_TRY(in.take(kBytes, "packet"));  // says that it ends here
+  return parsed;
 }
 
 Result<void> skip_payload(StreamReader& in, uint32_t bytes) noexcept {
@@ -67,107 +62,63 @@ Result<void> skip_payload(StreamReader& in, uint32_t bytes) noexcept {
 
 Result<void> initial_packet(StreamReader& in, InspectContext& context) noexcept {
   const uint64_t at = in.offset();
-  TERN_TRY(magic(in));
-  const auto uuid = TERN_TRY(in.take(16, "source UUID"));
+  const MultifdInitial initial = TERN_TRY(look(in, parse_multifd_initial));
+  TERN_TRY(in.take(kMultifdInitialBytes, "initial packet"));
   std::string text;
-  for (const std::byte b : uuid) {
+  for (const uint8_t b : initial.uuid) {
     static constexpr std::string_view kDigits = "0123456789abcdef";
-    text += kDigits[std::to_integer<size_t>(b) >> 4];
-    text += kDigits[std::to_integer<size_t>(b) & 15];
+    text += kDigits[b >> 4];
+    text += kDigits[b & 15];
   }
-  const uint8_t id = TERN_TRY(in.u8("channel number"));
-  TERN_TRY(in.take(39, "initial packet"));
-  context.out.item(at, "initial-packet", Json{{"channel", id}, {"uuid", text}});
+  context.out.item(at, "initial-packet", Json{{"channel", initial.id}, {"uuid", text}});
   return {};
 }
 
-Result<void> device_packet(StreamReader& in, InspectContext& context, uint64_t at,
-                           Totals& totals) noexcept {
-  const std::string idstr = TERN_TRY(fixed_name(in, "device name", true));
-  const uint32_t instance = TERN_TRY(in.be32("device instance"));
-  const uint32_t bytes = TERN_TRY(in.be32("device state length"));
-  if (bytes == 0) return in.malformed("empty device state packet");
-  context.out.item(at, "device-state-packet",
-                   Json{{"idstr", idstr}, {"instance_id", instance}, {"payload_bytes", bytes}});
-  totals.payload_bytes += bytes;
-  return skip_payload(in, bytes);
+Result<void> device_packet(StreamReader& in, InspectContext& context, Totals& totals) noexcept {
+  const uint64_t at = in.offset();
+  const MultifdDevicePacket p = TERN_TRY(look(in, parse_multifd_device));
+  TERN_TRY(in.take(kMultifdDeviceBytes, "device state packet"));
+  context.out.item(
+      at, "device-state-packet",
+      Json{{"idstr", p.idstr}, {"instance_id", p.instance_id}, {"payload_bytes", p.payload_bytes}});
+  totals.payload_bytes += p.payload_bytes;
+  return skip_payload(in, p.payload_bytes);
 }
 
-Result<void> check_counts(StreamReader& in, uint32_t alloc, uint32_t normal,
-                          uint32_t zero) noexcept {
-  if (alloc > kPagesPerPacket || normal > kPagesPerPacket || zero > kPagesPerPacket - normal) {
-    return in.malformed("packet of " + std::to_string(normal) + " normal and " +
-                        std::to_string(zero) + " zero pages, allocated " + std::to_string(alloc));
-  }
-  return {};
-}
-
-// The offsets of the pages, in order; the rest of the table is whatever was in the sender's memory.
-Result<std::vector<uint64_t>> offsets(StreamReader& in, uint32_t count) noexcept {
-  std::vector<uint64_t> list;
-  for (uint32_t i = 0; i < kPagesPerPacket; ++i) {
-    const uint64_t offset = TERN_TRY(in.be64("page offsets"));
-    if (i >= count) continue;
-    if (offset % kTargetPageBytes != 0) {
-      return in.malformed("page offset " + std::to_string(offset) + " is not a page boundary");
-    }
-    list.push_back(offset);
-  }
-  return list;
-}
-
-Result<void> ram_packet(StreamReader& in, InspectContext& context, uint64_t at, uint32_t flags,
-                        Totals& totals) noexcept {
-  const uint32_t alloc = TERN_TRY(in.be32("pages allocated"));
-  const uint32_t normal = TERN_TRY(in.be32("normal pages"));
-  uint32_t payload = TERN_TRY(in.be32("payload length"));
-  const uint64_t number = TERN_TRY(in.be64("packet number"));
-  const uint32_t zero = TERN_TRY(in.be32("zero pages"));
-  TERN_TRY(check_counts(in, alloc, normal, zero));
-  TERN_TRY(in.take(28, "packet header"));
-  const uint32_t pages = normal + zero;
-  const std::string block = TERN_TRY(fixed_name(in, "RAM block name", pages > 0));
-  const std::vector<uint64_t> list = TERN_TRY(offsets(in, pages));
-  if (normal == 0) payload = 0;
-  if (payload > kMaxPayload)
-    return in.malformed("payload of " + std::to_string(payload) + " bytes");
-  if ((flags & kMethods) == 0 && payload != normal * kTargetPageBytes) {
-    return in.malformed("payload of " + std::to_string(payload) + " bytes for " +
-                        std::to_string(normal) + " pages");
-  }
+Json describe(const MultifdPacket& p, bool verbose) noexcept {
   Json names = Json::array();
   for (const Flag& f : kFlags) {
-    if ((flags & f.bit) != 0) names.push_back(f.name);
+    if ((p.flags & f.bit) != 0) names.push_back(f.name);
   }
-  Json head{{"number", number},     {"flags", std::move(names)},
-            {"pages_alloc", alloc}, {"normal", normal},
-            {"zero", zero},         {"payload_bytes", payload}};
-  if (!list.empty()) {
-    head["block"] = block;
-    const auto [first, last] = std::minmax_element(list.begin(), list.end());
-    head["first"] = *first;
-    head["last"] = *last;
-    if (context.options.verbose) head["addresses"] = list;
-  }
-  context.out.item(at, "packet", head);
-  totals.syncs += (flags & kSync) != 0 ? 1 : 0;
-  totals.normal += normal;
-  totals.zero += zero;
-  totals.payload_bytes += payload;
-  return skip_payload(in, payload);
+  Json head{{"number", p.number},
+            {"flags", std::move(names)},
+            {"pages_alloc", p.pages_alloc},
+            {"normal", p.normal},
+            {"zero", p.zero},
+            {"payload_bytes", p.payload_bytes}};
+  const std::vector<uint64_t> list(p.offsets.begin(), p.offsets.begin() + p.normal + p.zero);
+  if (list.empty()) return head;
+  head["block"] = p.block;
+  const auto [first, last] = std::minmax_element(list.begin(), list.end());
+  head["first"] = *first;
+  head["last"] = *last;
+  if (verbose) head["addresses"] = list;
+  return head;
 }
 
 Result<void> packet(StreamReader& in, InspectContext& context, Totals& totals) noexcept {
-  const uint64_t at = in.offset();
-  TERN_TRY(magic(in));
-  const uint32_t flags = TERN_TRY(in.be32("packet flags"));
-  if ((flags & ~(kSync | kMethods | kDeviceState)) != 0) {
-    return in.malformed("packet with unknown flags " + std::to_string(flags));
-  }
+  const uint32_t flags = TERN_TRY(look(in, parse_multifd_prefix));
   ++totals.packets;
-  if ((flags & kDeviceState) == 0) return ram_packet(in, context, at, flags, totals);
-  if (flags != kDeviceState) return in.malformed("device state packet with other flags");
-  return device_packet(in, context, at, totals);
+  if (flags == kMultifdDeviceState) return device_packet(in, context, totals);
+  const uint64_t at = in.offset();
+  const MultifdPacket p = TERN_TRY(look(in, parse_multifd_packet));
+  TERN_TRY(in.take(kMultifdPacketBytes, "packet"));
+  context.out.item(at, "packet", describe(p, context.options.verbose));
+  totals.syncs += (p.flags & kMultifdSync) != 0 ? 1 : 0;
+  totals.normal += p.normal;
+  totals.zero += p.zero;
+  totals.payload_bytes += p.payload_bytes;
+  return skip_payload(in, p.payload_bytes);
 }
 
 }  // namespace

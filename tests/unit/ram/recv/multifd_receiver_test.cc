@@ -245,12 +245,11 @@ TEST_F(MultifdReceiverTest, broken_packets_are_refused_with_their_offset) {
   Packets packets;
   packets.sync().pages("a", {0}, 1);
   packets.bytes.insert(packets.bytes.end(), kMultifdPacketBytes, std::byte{'x'});
-  EXPECT_EQ(receive(packets),
-            "at offset 6848: multifd packet: magic 0x78787878 instead of 0x11223344");
+  EXPECT_EQ(receive(packets), "at offset 6848: packet without the magic 0x11223344 (0x78787878)");
   EXPECT_EQ(receive(Packets().sync().head({.pages_alloc = 129})),
-            "at offset 1408: multifd packet: room for 129 pages, 128 is the most");
+            "at offset 1408: packet of 0 normal and 0 zero pages, allocated 129 (128 at most)");
   EXPECT_EQ(receive(Packets().head({.flags = 0x80})),
-            "at offset 64: multifd packet: unknown flags 128");
+            "at offset 64: packet with unknown flags 128");
 }
 
 TEST_F(MultifdReceiverTest, device_state_is_refused_by_its_first_words) {

@@ -71,12 +71,11 @@ TEST(MultifdPacket, a_first_packet_without_magic_or_version_is_refused) {
   std::array<std::byte, kMultifdInitialBytes> bytes;
   encode(MultifdInitial{}, bytes);
   bytes[7] = std::byte{2};
-  EXPECT_EQ(parse_multifd_initial(bytes).error().message(),
-            "multifd packet: version 2, only 1 is known");
+  EXPECT_EQ(parse_multifd_initial(bytes).error().message(), "packet version 2, only 1 is known");
   encode(MultifdInitial{}, bytes);
   bytes[0] = std::byte{'Q'};
   EXPECT_EQ(parse_multifd_initial(bytes).error().message(),
-            "multifd packet: magic 0x51223344 instead of 0x11223344");
+            "packet without the magic 0x11223344 (0x51223344)");
 }
 
 TEST(MultifdPacket, a_sync_of_7_2_says_how_many_pages_there_could_be) {
@@ -203,69 +202,64 @@ std::string refusal(std::initializer_list<uint32_t> words, std::string_view bloc
 }
 
 TEST(MultifdPacket, every_packet_has_magic_and_version) {
-  EXPECT_EQ(refusal({0x5145564d, 1, 1}), "multifd packet: magic 0x5145564d instead of 0x11223344");
-  EXPECT_EQ(refusal({0x11223344, 0, 1}), "multifd packet: version 0, only 1 is known");
-  EXPECT_EQ(refusal({0x11223344, 0x01000000, 1}),
-            "multifd packet: version 16777216, only 1 is known");
+  EXPECT_EQ(refusal({0x5145564d, 1, 1}), "packet without the magic 0x11223344 (0x5145564d)");
+  EXPECT_EQ(refusal({0x11223344, 0, 1}), "packet version 0, only 1 is known");
+  EXPECT_EQ(refusal({0x11223344, 0x01000000, 1}), "packet version 16777216, only 1 is known");
 }
 
 TEST(MultifdPacket, unknown_flags_and_two_methods_are_refused) {
-  EXPECT_EQ(refusal({0x11223344, 1, 0x80}), "multifd packet: unknown flags 128");
-  EXPECT_EQ(refusal({0x11223344, 1, 0x80000001}), "multifd packet: unknown flags 2147483649");
-  EXPECT_EQ(refusal({0x11223344, 1, 0x06}), "multifd packet: flags 6 name two compression methods");
-  EXPECT_EQ(refusal({0x11223344, 1, 0x3f}),
-            "multifd packet: flags 63 name two compression methods");
+  EXPECT_EQ(refusal({0x11223344, 1, 0x80}), "packet with unknown flags 128");
+  EXPECT_EQ(refusal({0x11223344, 1, 0x80000001}), "packet with unknown flags 2147483649");
+  EXPECT_EQ(refusal({0x11223344, 1, 0x06}), "packet with flags 6, of two compression methods");
+  EXPECT_EQ(refusal({0x11223344, 1, 0x3f}), "packet with flags 63, of two compression methods");
 }
 
 TEST(MultifdPacket, more_pages_than_there_is_room_for_are_refused) {
   EXPECT_EQ(refusal({0x11223344, 1, 0, 129}),
-            "multifd packet: room for 129 pages, 128 is the most");
+            "packet of 0 normal and 0 zero pages, allocated 129 (128 at most)");
   EXPECT_EQ(refusal({0x11223344, 1, 0, 0xffffffff}),
-            "multifd packet: room for 4294967295 pages, 128 is the most");
+            "packet of 0 normal and 0 zero pages, allocated 4294967295 (128 at most)");
   EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 129, 129 * 4096}),
-            "multifd packet: 129 normal and 0 zero pages in a packet of 128");
+            "packet of 129 normal and 0 zero pages, allocated 128 (128 at most)");
   EXPECT_EQ(refusal({0x11223344, 1, 0, 1, 2, 2 * 4096}),
-            "multifd packet: 2 normal and 0 zero pages in a packet of 1");
+            "packet of 2 normal and 0 zero pages, allocated 1 (128 at most)");
   EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 100, 100 * 4096, 0, 0, 29}),
-            "multifd packet: 100 normal and 29 zero pages in a packet of 128");
+            "packet of 100 normal and 29 zero pages, allocated 128 (128 at most)");
   EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 0, 0, 0, 0, 129}),
-            "multifd packet: 0 normal and 129 zero pages in a packet of 128");
+            "packet of 0 normal and 129 zero pages, allocated 128 (128 at most)");
   // Sums that overflow are no way around.
   EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 1, 4096, 0, 0, 0xffffffff}),
-            "multifd packet: 1 normal and 4294967295 zero pages in a packet of 128");
+            "packet of 1 normal and 4294967295 zero pages, allocated 128 (128 at most)");
   EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 0xffffffff, 4096, 0, 0, 1}),
-            "multifd packet: 4294967295 normal and 1 zero pages in a packet of 128");
+            "packet of 4294967295 normal and 1 zero pages, allocated 128 (128 at most)");
 }
 
 TEST(MultifdPacket, payloads_that_cannot_be_are_refused) {
   EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 1, 4097}, "m", {0}),
-            "multifd packet: payload of 4097 bytes for 1 pages");
+            "payload of 4097 bytes for 1 pages");
   EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 2, 4096}, "m", {0, kPage}),
-            "multifd packet: payload of 4096 bytes for 2 pages");
-  EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 1, 0}, "m", {0}),
-            "multifd packet: payload of 0 bytes for 1 pages");
+            "payload of 4096 bytes for 2 pages");
+  EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 1, 0}, "m", {0}), "payload of 0 bytes for 1 pages");
   EXPECT_EQ(refusal({0x11223344, 1, kMultifdZlib, 128, 1, 0}, "m", {0}),
-            "multifd packet: payload of 0 bytes, 1..1048576 are possible");
+            "payload of 0 bytes, 1..1048576 are possible");
   EXPECT_EQ(refusal({0x11223344, 1, kMultifdZlib, 128, 1, 1048577}, "m", {0}),
-            "multifd packet: payload of 1048577 bytes, 1..1048576 are possible");
+            "payload of 1048577 bytes, 1..1048576 are possible");
   EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 0, 1, 0, 0, 1}, "m", {0}),
-            "multifd packet: payload of 1 bytes without normal pages");
+            "payload of 1 bytes without normal pages");
 }
 
 TEST(MultifdPacket, pages_need_the_name_of_a_block) {
-  EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 1, 4096}, "", {0}),
-            "multifd packet: RAM block name is empty");
-  EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 0, 0, 0, 0, 1}, "", {0}),
-            "multifd packet: RAM block name is empty");
+  EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 1, 4096}, "", {0}), "RAM block name is empty");
+  EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 0, 0, 0, 0, 1}, "", {0}), "RAM block name is empty");
   EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 1, 4096}, std::string(256, 'n'), {0}),
-            "multifd packet: RAM block name is not NUL-terminated");
+            "RAM block name is not NUL-terminated");
 }
 
 TEST(MultifdPacket, offsets_are_page_boundaries) {
   EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 2, 8192}, "m", {kPage, 5}),
-            "multifd packet: page offset 5 is not a page boundary");
+            "page offset 5 is not a page boundary");
   EXPECT_EQ(refusal({0x11223344, 1, 0, 128, 1, 4096, 0, 0, 1}, "m", {kPage, UINT64_MAX}),
-            "multifd packet: page offset 18446744073709551615 is not a page boundary");
+            "page offset 18446744073709551615 is not a page boundary");
   // Whether they are inside the block is for who knows its size.
   EXPECT_EQ(read(captured({0x11223344, 1, 0, 1, 1, 4096}, "m", {0 - kPage})).offsets[0], 0 - kPage);
 }
@@ -300,14 +294,36 @@ TEST(MultifdPacket, device_state_has_a_head_of_its_own) {
 }
 
 TEST(MultifdPacket, device_state_that_cannot_be_is_refused) {
-  EXPECT_EQ(device_refusal(0x40, "", 1), "multifd packet: device name is empty");
-  EXPECT_EQ(device_refusal(0x40, std::string(256, 'd'), 1),
-            "multifd packet: device name is not NUL-terminated");
-  EXPECT_EQ(device_refusal(0x40, "d", 0), "multifd packet: empty device state");
-  EXPECT_EQ(device_refusal(0x41, "d", 1), "multifd packet: device state with other flags (65)");
-  EXPECT_EQ(device_refusal(0x42, "d", 1), "multifd packet: device state with other flags (66)");
-  EXPECT_EQ(device_refusal(0, "d", 1), "multifd packet: RAM where device state must be");
-  EXPECT_EQ(refusal({0x11223344, 1, 0x40}), "multifd packet: device state where RAM must be");
+  EXPECT_EQ(device_refusal(0x40, "", 1), "device name is empty");
+  EXPECT_EQ(device_refusal(0x40, std::string(256, 'd'), 1), "device name is not NUL-terminated");
+  EXPECT_EQ(device_refusal(0x40, "d", 0), "empty device state packet");
+  EXPECT_EQ(device_refusal(0x41, "d", 1), "device state packet with other flags (65)");
+  EXPECT_EQ(device_refusal(0x42, "d", 1), "device state packet with other flags (66)");
+  EXPECT_EQ(device_refusal(0, "d", 1), "RAM where device state must be");
+  EXPECT_EQ(refusal({0x11223344, 1, 0x40}), "device state where RAM must be");
+}
+
+TEST(MultifdPacket, a_refusal_tells_where_the_field_begins) {
+  const auto where = [](const Header& header) {
+    size_t wrong_at = SIZE_MAX;
+    EXPECT_FALSE(parse_multifd_packet(header, &wrong_at));
+    return wrong_at;
+  };
+  EXPECT_EQ(where(captured({0x5145564d, 1})), 0u);
+  EXPECT_EQ(where(captured({0x11223344, 2})), 4u);
+  EXPECT_EQ(where(captured({0x11223344, 1, 0x80})), 8u);
+  EXPECT_EQ(where(captured({0x11223344, 1, 0x40})), 8u);
+  EXPECT_EQ(where(captured({0x11223344, 1, 0, 129})), 12u);
+  EXPECT_EQ(where(captured({0x11223344, 1, 0, 1, 2})), 16u);
+  EXPECT_EQ(where(captured({0x11223344, 1, 0, 1, 1, 1})), 20u);
+  EXPECT_EQ(where(captured({0x11223344, 1, 0, 1, 0, 0, 0, 0, 2})), 32u);
+  EXPECT_EQ(where(captured({0x11223344, 1, 0, 1, 1, 4096})), 64u);
+  EXPECT_EQ(where(captured({0x11223344, 1, 0, 2, 2, 8192}, "m", {0, 1})), 328u);
+  size_t wrong_at = SIZE_MAX;
+  EXPECT_FALSE(parse_multifd_device(device(0x40, "d", 0), &wrong_at));
+  EXPECT_EQ(wrong_at, 272u);
+  EXPECT_FALSE(parse_multifd_device(device(0x40, "", 1), &wrong_at));
+  EXPECT_EQ(wrong_at, 12u);
 }
 
 TEST(MultifdPacket, the_prefix_alone_tells_which_head_follows) {
