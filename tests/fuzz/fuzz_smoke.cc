@@ -221,7 +221,8 @@ int run_all(const Arguments& a) {
   std::printf("seed %llu, %llu mutations per target\n", static_cast<unsigned long long>(a.seed),
               static_cast<unsigned long long>(a.mutations));
   const FuzzTarget targets[] = {stream_target(),  return_path_target(), vmdesc_target(),
-                                address_target(), inspect_target(),     qmp_target()};
+                                address_target(), inspect_target(),     qmp_target(),
+                                multifd_target(), zlib_target(),        zstd_target()};
   bool kept = true;
   bool found = false;
   for (const FuzzTarget& target : targets) {

@@ -30,6 +30,9 @@ FuzzTarget vmdesc_target();
 FuzzTarget address_target();
 FuzzTarget inspect_target();
 FuzzTarget qmp_target();
+FuzzTarget multifd_target();
+FuzzTarget zlib_target();
+FuzzTarget zstd_target();
 /// Breaks its promise on purpose: proves that the harness notices.
 FuzzTarget canary_target();
 
