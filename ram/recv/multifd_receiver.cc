@@ -60,9 +60,9 @@ Result<bool> MultifdReceiver::read_header() noexcept {
         TERN_TRY(channel_.read_some(std::span(header_).subspan(header_bytes_)).context("packet"));
     if (got == 0) {
       if (header_bytes_ == 0) return false;
-      return Error(ErrorCode::channel,
-                   "end of the channel at offset " + std::to_string(read_bytes_) +
-                       ", inside the header of a packet");
+      return Error(ErrorCode::channel, "end of the channel at offset " +
+                                           std::to_string(read_bytes_) +
+                                           ", inside the header of a packet");
     }
     header_bytes_ += got;
     read_bytes_ += got;

@@ -18,7 +18,8 @@ void RamTarget::prepare(size_t block, PageRun run) noexcept {
   if (run.count < kWorthACall || is_marked(block, run.first)) return;
   if (!can_populate_.load(std::memory_order_relaxed)) return;
   // It is a hint: what cannot be populated now fails, or does not, when it is written.
-  if (::madvise(memory_.page(block, run.first), run.count * kTargetPageBytes, kPopulateWrite) != 0) {
+  if (::madvise(memory_.page(block, run.first), run.count * kTargetPageBytes, kPopulateWrite) !=
+      0) {
     can_populate_.store(false, std::memory_order_relaxed);
   }
 }

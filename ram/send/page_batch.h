@@ -23,8 +23,8 @@ struct PageBatch {
 class PageSink {
  public:
   virtual ~PageSink() = default;
-  /// Takes the pages [run.first, run.first + run.count), at most kMultifdPages. May block until
-  /// there is room. Errors: of whichever channel failed.
+  /// Takes the pages [run.first, run.first + run.count), however many. May block until there is
+  /// room. Errors: of whichever channel failed.
   virtual Result<void> take(size_t block, PageRun run) noexcept = 0;
 };
 
