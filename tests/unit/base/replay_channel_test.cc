@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Channels over channels: ReplayChannel and SharedChannel.
+// ReplayChannel: a channel over a channel.
 #include <gtest/gtest.h>
 
 #include "base/replay_channel.h"
-#include "base/shared_channel.h"
 #include "tests/doubles/memory_channel.h"
 
 namespace tern {
@@ -112,20 +111,6 @@ TEST(ReplayChannel, passes_on_everything_else) {
   NotingChannel& inner = *owned;
   ReplayChannel channel(bytes_of("x"), std::move(owned));
   expect_passed_on(channel, inner);
-}
-
-TEST(SharedChannel, passes_on_everything_and_outlives_its_layer) {
-  const auto inner = std::make_shared<NotingChannel>();
-  {
-    SharedChannel channel(inner);
-    expect_passed_on(channel, *inner);
-    std::array<std::byte, 4> buffer;
-    EXPECT_EQ(*channel.read_some(buffer), 1u);
-    const iovec piece{buffer.data(), buffer.size()};
-    EXPECT_EQ(*channel.read_into(std::span(&piece, 1)), 2u);  // in one call, not piece by piece
-  }
-  EXPECT_EQ(inner.use_count(), 1);
-  EXPECT_EQ(inner->describe(), "noting");
 }
 
 }  // namespace
