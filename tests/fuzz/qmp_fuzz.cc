@@ -127,8 +127,10 @@ struct Server {
   Migrations migrations{{machine, vm, hub, states, fds, blockers, null_log(), pretenders(),
                          params::qmp_defaults(), false, false}};
   Session session;
+  ObjectStore objects;
   Dispatcher dispatcher{
-      {machine, vm, hub, states, fds, migrations, announcements, null_log(), {1, 2, 3}, true},
+      {machine, vm, hub, states, fds, migrations, announcements, objects, null_log(), {1, 2, 3},
+       true},
       null_log()};
 };
 
