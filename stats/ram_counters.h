@@ -24,12 +24,12 @@ class Counter {
 
 /// One multifd channel. Written by its thread.
 struct alignas(64) ChannelCounters {
-  Counter bytes;       // on the channel, with headers
-  Counter packets;     // with pages or without
-  Counter syncs;       // of them those that carried SYNC
-  Counter normal;      // pages with data
-  Counter zero;        // pages of zeros in packets
-  Counter compressed;  // of the normal ones those that went compressed
+  Counter bytes;             // on the channel, with headers
+  Counter packets;           // with pages or without
+  Counter syncs;             // of them those that carried SYNC
+  Counter normal;            // pages with data
+  Counter zero;              // pages of zeros in packets
+  Counter compressed;        // of the normal ones those that went compressed
   Counter missed_zero_copy;  // syncs up to which the kernel copied everything after all
 };
 

@@ -33,8 +33,6 @@ void ZeroCopyLedger::reap(int fd) noexcept {
   }
 }
 
-Channel::ZeroCopyFlush ZeroCopyLedger::take_report() noexcept {
-  return std::exchange(report_, {});
-}
+Channel::ZeroCopyFlush ZeroCopyLedger::take_report() noexcept { return std::exchange(report_, {}); }
 
 }  // namespace tern::transport

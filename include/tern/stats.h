@@ -50,13 +50,13 @@ TERN_API std::string_view to_string(Ending ending) noexcept;
 /// One multifd channel.
 struct ChannelStats {
   uint32_t id = 0;
-  std::string peer;              ///< "tcp:127.0.0.1:4444", "" before it is there
-  uint64_t bytes = 0;            ///< on the channel, with headers
-  uint64_t packets = 0;          ///< with pages or without
-  uint64_t syncs = 0;            ///< of them those that carried SYNC
-  uint64_t normal = 0;           ///< pages with data
-  uint64_t zero = 0;             ///< pages of zeros in packets
-  uint64_t compressed_pages = 0; ///< of the normal ones those that went compressed
+  std::string peer;               ///< "tcp:127.0.0.1:4444", "" before it is there
+  uint64_t bytes = 0;             ///< on the channel, with headers
+  uint64_t packets = 0;           ///< with pages or without
+  uint64_t syncs = 0;             ///< of them those that carried SYNC
+  uint64_t normal = 0;            ///< pages with data
+  uint64_t zero = 0;              ///< pages of zeros in packets
+  uint64_t compressed_pages = 0;  ///< of the normal ones those that went compressed
 };
 
 struct StatsSnapshot {

@@ -54,7 +54,7 @@ DestinationImpl::~DestinationImpl() {
     if (!taking_over_) {
       if (listener_) listener_->abort();
       if (channel_) channel_->shutdown();
-      if (multifd_) multifd_->abort();
+      if (multifd_) multifd_->shut_down();
     }
   }
   if (thread_.joinable()) thread_.join();
@@ -288,7 +288,7 @@ void DestinationImpl::yank() noexcept {
   yanked_.store(true);
   log_.log(LogLevel::warning, "the migration's connection is shut down by yank");
   channel_->shutdown();
-  if (multifd_) multifd_->abort();
+  if (multifd_) multifd_->shut_down();
 }
 
 void DestinationImpl::part_with_source() noexcept {
@@ -339,7 +339,7 @@ void DestinationImpl::finish(Result<void> result) noexcept {
     if (multifd_) {
       // What broke one channel is why the main stream was shut down.
       if (const auto first = multifd_->failure()) result = *first;
-      multifd_->abort();
+      multifd_->shut_down();
       multifd_->close();
     }
     if (yanked_.load()) result = Error(ErrorCode::channel, "the connection was shut down by yank");

@@ -77,8 +77,7 @@ class MultifdDestination::Waiter final : public SyncWaiter {
 
 MultifdDestination::MultifdDestination(const Machine& machine, const Settings& settings,
                                        Progress& progress, ThreadList& threads, LogSink& log,
-                                       Security security,
-                                       std::function<void()> on_failure) noexcept
+                                       Security security, std::function<void()> on_failure) noexcept
     : machine_(machine),
       settings_(settings),
       progress_(progress),
@@ -91,7 +90,7 @@ MultifdDestination::MultifdDestination(const Machine& machine, const Settings& s
 }
 
 MultifdDestination::~MultifdDestination() {
-  abort();
+  shut_down();
   close();
 }
 
@@ -128,8 +127,8 @@ Error MultifdDestination::missing() const noexcept {
   const auto count = std::count_if(lanes_.begin(), lanes_.end(), here);
   return {ErrorCode::timed_out,
           "x-channel-timeout: " + std::to_string(count) + " of " + std::to_string(lanes_.size()) +
-              " multifd channels and " + (main_came_ ? "the" : "no") + " main channel came within " +
-              std::to_string(settings_.channel_timeout) +
+              " multifd channels and " + (main_came_ ? "the" : "no") +
+              " main channel came within " + std::to_string(settings_.channel_timeout) +
               " ms: multifd and multifd-channels must be equal on both sides"};
 }
 
@@ -176,12 +175,12 @@ Result<void> MultifdDestination::admit(std::unique_ptr<Channel> wire) noexcept {
   {
     const MutexLock lock(mutex_);
     over = weed_out();
-    if (!aborted_ && !is_complete()) connections_.push_back(std::move(connection));
+    if (!shut_ && !is_complete()) connections_.push_back(std::move(connection));
   }
   for (const auto& old : over) old->thread.join();
   if (connection) {
-    log_.log(LogLevel::warning, "connection from " + it->peer +
-                                    " closed: all channels of the migration are there");
+    log_.log(LogLevel::warning,
+             "connection from " + it->peer + " closed: all channels of the migration are there");
     return {};
   }
   auto thread = TERN_TRY(start_thread([this, it] {
@@ -233,8 +232,7 @@ Result<void> MultifdDestination::take_main(Connection& connection,
   log_.log(LogLevel::info, "incoming migration from " + connection.peer);
   const MutexLock lock(mutex_);
   if (main_came_) return Error(ErrorCode::peer_protocol, "a second main channel");
-  main_ = std::make_unique<ReplayChannel>(std::move(magic),
-                                          std::move(connection.secured.channel));
+  main_ = std::make_unique<ReplayChannel>(std::move(magic), std::move(connection.secured.channel));
   main_came_ = anybody_ = connection.known = true;
   changed_.notify_all();
   return {};
@@ -257,10 +255,10 @@ Result<void> MultifdDestination::serve_lane(Connection& connection,
   channel.set_read_deadline({"x-idle-timeout", Milliseconds(settings_.idle_timeout)});
   ChannelCounters& counters = progress_.channel(index);
   counters.bytes.add(bytes.size());
-  auto receiver = TERN_TRY(MultifdReceiver::create(channel,
-                                                   find_page_codec(settings_.multifd_compression),
-                                                   counters, bytes.size())
-                               .context(name));
+  auto receiver =
+      TERN_TRY(MultifdReceiver::create(channel, find_page_codec(settings_.multifd_compression),
+                                       counters, bytes.size())
+                   .context(name));
   Waiter waiter(*this, index);
   TERN_TRY(receiver->run(waiter).context(name));
   // The source may wait for our close: what we had not read would make its own a reset.
@@ -276,9 +274,8 @@ Result<size_t> MultifdDestination::register_lane(Connection& connection,
   const Uuid mine = machine_.uuid.value_or(Uuid{});
   if (initial.uuid != mine) {
     return Error(ErrorCode::peer_protocol, "multifd channel " + std::to_string(initial.id) +
-                                               ": the source's UUID is " +
-                                               uuid_text(initial.uuid) + ", this machine's is " +
-                                               uuid_text(mine));
+                                               ": the source's UUID is " + uuid_text(initial.uuid) +
+                                               ", this machine's is " + uuid_text(mine));
   }
   const MutexLock lock(mutex_);
   if (initial.id >= lanes_.size()) {
@@ -300,7 +297,7 @@ void MultifdDestination::begin(RamTarget& target) noexcept { target_.store(&targ
 
 Result<void> MultifdDestination::check() const noexcept {
   if (const auto error = failure_.get()) return *error;
-  if (aborted_) return ended();
+  if (shut_) return ended();
   return {};
 }
 
@@ -357,8 +354,8 @@ Result<void> MultifdDestination::check_all_open() noexcept {
   const MutexLock lock(mutex_);
   for (size_t i = 0; i < lanes_.size(); ++i) {
     if (lanes_[i].ended) {
-      return Error(ErrorCode::channel, "multifd channel " + std::to_string(i) +
-                                           " ended while the migration goes on");
+      return Error(ErrorCode::channel,
+                   "multifd channel " + std::to_string(i) + " ended while the migration goes on");
     }
   }
   return check();
@@ -367,12 +364,12 @@ Result<void> MultifdDestination::check_all_open() noexcept {
 void MultifdDestination::fail(const Error& error) noexcept {
   {
     const MutexLock lock(mutex_);
-    // What breaks after an abort is its consequence; after the end of the main stream nothing that
-    // matters is on the way.
-    if (aborted_ || released_) return;
+    // What breaks after a shutdown is its consequence; after the end of the main stream nothing
+    // that matters is on the way.
+    if (shut_ || released_) return;
     failure_.set(error);
   }
-  abort();
+  shut_down();
   on_failure_();
 }
 
@@ -389,10 +386,10 @@ void MultifdDestination::shut_all() noexcept {
   }
 }
 
-void MultifdDestination::abort() noexcept {
+void MultifdDestination::shut_down() noexcept {
   const MutexLock lock(mutex_);
-  if (aborted_) return;
-  aborted_ = true;
+  if (shut_) return;
+  shut_ = true;
   shut_all();
   changed_.notify_all();
 }
@@ -407,7 +404,7 @@ void MultifdDestination::close() noexcept {
     const auto until = std::chrono::steady_clock::now() + kPartingTime;
     while (!std::all_of(connections_.begin(), connections_.end(), over)) {
       const auto now = std::chrono::steady_clock::now();
-      if (aborted_ || now >= until) break;
+      if (shut_ || now >= until) break;
       changed_.wait_for(mutex_, until - now);
     }
     shut_all();

@@ -33,7 +33,8 @@
 
 namespace tern {
 
-/// Thread rules: collect, begin, pass, finish on mig/dst/listen; abort, failure from any thread.
+/// Thread rules: collect, begin, pass, finish on mig/dst/listen; shut_down, failure from any
+/// thread.
 class MultifdDestination final : public SyncPoints {
  public:
   MultifdDestination(const Machine& machine, const Settings& settings, Progress& progress,
@@ -56,7 +57,7 @@ class MultifdDestination final : public SyncPoints {
   /// After release: waits a little for the source to close them, then joins everything.
   void close() noexcept TERN_EXCLUDES(mutex_);
   /// Shuts every channel down, for ever. Idempotent, does not block.
-  void abort() noexcept TERN_EXCLUDES(mutex_);
+  void shut_down() noexcept TERN_EXCLUDES(mutex_);
   std::optional<Error> failure() const noexcept { return failure_.get(); }
 
  private:
@@ -109,7 +110,7 @@ class MultifdDestination final : public SyncPoints {
 
   mutable Mutex mutex_;
   CondVar changed_;
-  bool aborted_ TERN_GUARDED_BY(mutex_) = false;
+  bool shut_ TERN_GUARDED_BY(mutex_) = false;
   bool released_ TERN_GUARDED_BY(mutex_) = false;
   bool anybody_ TERN_GUARDED_BY(mutex_) = false;  // a channel of the migration has come
   bool main_came_ TERN_GUARDED_BY(mutex_) = false;

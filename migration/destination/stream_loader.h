@@ -27,8 +27,8 @@ namespace tern {
 class StreamLoader {
  public:
   /// `on_return_path`: called when the source opened the return path. `on_ram`: when its RAM
-  /// begins; the channels of multifd have mostly come by then. `multifd`: those channels, nullptr where
-  /// it is off.
+  /// begins; the channels of multifd have mostly come by then. `multifd`: those channels, nullptr
+  /// where it is off.
   StreamLoader(Channel& channel, const Machine& machine, const Settings& settings,
                const GuestMemory& memory, ReturnSender& answers, Progress& progress,
                std::function<Result<void>()> on_return_path,

@@ -19,8 +19,8 @@ constexpr Milliseconds kPartingTime{200};
 void drain(Channel& channel, std::chrono::steady_clock::time_point until) noexcept {
   std::array<std::byte, 4096> sink;
   for (;;) {
-    const auto left = std::chrono::duration_cast<Milliseconds>(until -
-                                                               std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<Milliseconds>(until - std::chrono::steady_clock::now());
     if (left.count() <= 0) return;
     channel.set_read_deadline({"parting", left});
     const auto got = channel.read_some(sink);
@@ -32,15 +32,12 @@ Error ended() noexcept { return {ErrorCode::cancelled, "the migration's channels
 
 }  // namespace
 
-MultifdSource::MultifdSource(SourceContext& context, const GuestMemory& memory,
-                             ThreadList& threads, std::function<void()> on_failure) noexcept
-    : context_(context),
-      memory_(memory),
-      threads_(threads),
-      on_failure_(std::move(on_failure)) {}
+MultifdSource::MultifdSource(SourceContext& context, const GuestMemory& memory, ThreadList& threads,
+                             std::function<void()> on_failure) noexcept
+    : context_(context), memory_(memory), threads_(threads), on_failure_(std::move(on_failure)) {}
 
 MultifdSource::~MultifdSource() {
-  abort();
+  shut_down();
   end_threads();
 }
 
@@ -91,8 +88,8 @@ Result<void> MultifdSource::work(Lane& lane) noexcept {
     const Item* item = nullptr;
     {
       const MutexLock lock(mutex_);
-      while (lane.count == 0 && !stopping_ && !aborted_) lane.work.wait(mutex_);
-      if (aborted_) return ended();
+      while (lane.count == 0 && !stopping_ && !shut_) lane.work.wait(mutex_);
+      if (shut_) return ended();
       if (lane.count == 0) return {};
       item = &lane.queue[lane.first];
     }
@@ -108,19 +105,18 @@ Result<void> MultifdSource::work(Lane& lane) noexcept {
 void MultifdSource::fail(size_t index, const Error& error) noexcept {
   {
     const MutexLock lock(mutex_);
-    // What breaks after an abort is its consequence.
-    if (aborted_) return;
-    context_.channel_failure.set(
-        Error(error).context("multifd channel " + std::to_string(index)));
+    // What breaks after a shutdown is its consequence.
+    if (shut_) return;
+    context_.channel_failure.set(Error(error).context("multifd channel " + std::to_string(index)));
   }
-  abort();
+  shut_down();
   on_failure_();
 }
 
-void MultifdSource::abort() noexcept {
+void MultifdSource::shut_down() noexcept {
   const MutexLock lock(mutex_);
-  if (aborted_) return;
-  aborted_ = true;
+  if (shut_) return;
+  shut_ = true;
   for (const auto& lane : lanes_) {
     lane->secured.channel->shutdown();
     lane->work.notify_all();
@@ -130,7 +126,7 @@ void MultifdSource::abort() noexcept {
 
 Result<void> MultifdSource::check() const noexcept {
   if (const auto failure = context_.channel_failure.get()) return *failure;
-  if (aborted_) return ended();
+  if (shut_) return ended();
   return {};
 }
 
@@ -166,8 +162,7 @@ void MultifdSource::set_rate(uint64_t bytes_per_s, uint64_t chunk) noexcept {
   floor_ns_per_byte_.store(share, std::memory_order_relaxed);
   batch_limit_ = kMultifdPages;
   if (bytes_per_s != 0) {
-    batch_limit_ =
-        std::clamp<size_t>(chunk / kTargetPageBytes / lanes_.size(), 1, kMultifdPages);
+    batch_limit_ = std::clamp<size_t>(chunk / kTargetPageBytes / lanes_.size(), 1, kMultifdPages);
   }
 }
 
@@ -252,7 +247,7 @@ void MultifdSource::end_threads() noexcept {
 void MultifdSource::close() noexcept {
   end_threads();
   const MutexLock lock(mutex_);
-  if (aborted_) return;
+  if (shut_) return;
   // Every one before the first is waited for.
   for (const auto& lane : lanes_) lane->secured.channel->finish_writing();
   const auto until = std::chrono::steady_clock::now() + kPartingTime;

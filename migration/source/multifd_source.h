@@ -26,7 +26,7 @@
 
 namespace tern {
 
-/// Thread rules: open, take, sync, set_style, close on mig/src/main; abort from any thread.
+/// Thread rules: open, take, sync, set_style, close on mig/src/main; shut_down from any thread.
 class MultifdSource final : public PageSink {
  public:
   MultifdSource(SourceContext& context, const GuestMemory& memory, ThreadList& threads,
@@ -53,7 +53,7 @@ class MultifdSource final : public PageSink {
   /// The migration succeeded: the channels end in good order. Joins the threads.
   void close() noexcept TERN_EXCLUDES(mutex_);
   /// Shuts every channel down, for ever. Idempotent, does not block.
-  void abort() noexcept TERN_EXCLUDES(mutex_);
+  void shut_down() noexcept TERN_EXCLUDES(mutex_);
 
  private:
   // Two under way and two waiting keep a channel busy while the scan looks for more; longer queues
@@ -104,7 +104,7 @@ class MultifdSource final : public PageSink {
   CondVar changed_;  // room in a queue, a channel ready, a sync written, a failure
   bool main_waits_ TERN_GUARDED_BY(mutex_) = false;
   bool stopping_ TERN_GUARDED_BY(mutex_) = false;
-  bool aborted_ TERN_GUARDED_BY(mutex_) = false;
+  bool shut_ TERN_GUARDED_BY(mutex_) = false;
   size_t next_ TERN_GUARDED_BY(mutex_) = 0;
   std::vector<std::unique_ptr<Lane>> lanes_ TERN_GUARDED_BY(mutex_);
 };

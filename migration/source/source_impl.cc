@@ -37,8 +37,9 @@ SourceImpl::SourceImpl(const Machine& machine, const Settings& settings,
       log_(machine.log != nullptr ? *machine.log : null_log()),
       session_(Side::source, machine.events, dialect_),
       progress_(clock_),
-      context_{machine_, settings_, dialect_,        live_,   session_, progress_,
-               answers_, commit_,   continue_asked_, yanked_, channel_failure_, clock_, log_},
+      context_{machine_,         settings_, dialect_, live_,           session_,
+               progress_,        answers_,  commit_,  continue_asked_, yanked_,
+               channel_failure_, clock_,    log_},
       unplug_(context_) {
   live_.store(settings);
 }
@@ -155,8 +156,7 @@ Result<void> SourceImpl::secure(Security::Secured& secured) noexcept {
 
 // After the main channel, so that a destination that cannot tell them apart takes it for what it
 // is; one after the other: the threads do what takes time.
-Result<void> SourceImpl::connect_channels(Connector& connector,
-                                          const Security& security) noexcept {
+Result<void> SourceImpl::connect_channels(Connector& connector, const Security& security) noexcept {
   const Deadline deadline = context_.deadline("x-connect-timeout", settings_.connect_timeout);
   for (uint32_t i = 0; i < settings_.multifd_channels; ++i) {
     const std::string name = "multifd channel " + std::to_string(i);
@@ -216,7 +216,7 @@ void SourceImpl::wake() noexcept {
     if (connector_) connector_->abort();
     if (channel_ != nullptr) channel_->shutdown();
   }
-  if (multifd_) multifd_->abort();
+  if (multifd_) multifd_->shut_down();
   answers_.poke();
 }
 
@@ -227,7 +227,7 @@ void SourceImpl::wind_down(bool completed) noexcept {
     tracker_service_.join();
   }
   if (multifd_) {
-    if (!completed) multifd_->abort();
+    if (!completed) multifd_->shut_down();
     multifd_->close();
   }
   if (return_thread_.joinable()) {

@@ -4,9 +4,10 @@
 //
 //   channel = zstd frames; payload = bytes up to a flush or to the end of a frame
 //
-// QEMU sends one frame that never ends and takes any number of them, as long as a frame ends where a
-// payload does. No content size is needed, no checksum. The window (2^27 bytes at level 22) spans
-// packets. Spoken by QEMU 5.0 and later where it was built with zstd. Limits: the window log that a decoder takes, 27, is the library's default.
+// QEMU sends one frame that never ends and takes any number of them, as long as a frame ends where
+// a payload does. No content size is needed, no checksum. The window (2^27 bytes at level 22) spans
+// packets. Spoken by QEMU 5.0 and later where it was built with zstd. Limits: the window log that a
+// decoder takes, 27, is the library's default.
 #include <zstd.h>
 
 #include <array>

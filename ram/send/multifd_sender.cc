@@ -7,8 +7,8 @@
 
 namespace tern {
 
-MultifdSender::MultifdSender(const GuestMemory& memory, Channel& channel,
-                             ChannelCounters& counters, std::atomic<uint64_t>& number,
+MultifdSender::MultifdSender(const GuestMemory& memory, Channel& channel, ChannelCounters& counters,
+                             std::atomic<uint64_t>& number,
                              const std::atomic<double>& floor_ns_per_byte, const PageOps& ops,
                              Clock& clock) noexcept
     : memory_(memory),

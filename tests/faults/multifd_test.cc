@@ -72,7 +72,8 @@ TEST(Multifd, a_writing_guest_moves_with_every_method_in_every_dialect) {
         bytes += channel.bytes;
         EXPECT_GE(channel.syncs, 2u);
         EXPECT_EQ(channel.syncs, s.channels[0].syncs) << "every channel has every sync";
-        EXPECT_EQ(channel.compressed_pages, method == MultifdCompression::none ? 0 : channel.normal);
+        EXPECT_EQ(channel.compressed_pages,
+                  method == MultifdCompression::none ? 0 : channel.normal);
       }
       EXPECT_EQ(s.multifd_bytes, bytes);
       const StatsSnapshot d = pair.destination->stats();
@@ -267,9 +268,9 @@ std::string failure_of(Pair& pair) {
   return pair.destination->stats().error_desc;
 }
 
-#define EXPECT_SAYS(text, word) \
-  do {                          \
-    const std::string said_ = (text); \
+#define EXPECT_SAYS(text, word)                              \
+  do {                                                       \
+    const std::string said_ = (text);                        \
     EXPECT_NE(said_.find(word), std::string::npos) << said_; \
   } while (false)
 

@@ -128,10 +128,18 @@ struct Server {
                          params::qmp_defaults(), false, false}};
   Session session;
   ObjectStore objects;
-  Dispatcher dispatcher{
-      {machine, vm, hub, states, fds, migrations, announcements, objects, null_log(), {1, 2, 3},
-       true},
-      null_log()};
+  Dispatcher dispatcher{{machine,
+                         vm,
+                         hub,
+                         states,
+                         fds,
+                         migrations,
+                         announcements,
+                         objects,
+                         null_log(),
+                         {1, 2, 3},
+                         true},
+                        null_log()};
 };
 
 const CommandRow* command_of(const Json& request) {

@@ -214,7 +214,10 @@ def line_width(tree):
 COVERED_ELSEWHERE = {
     # The phases of a migration need a peer: tested as whole migrations over real connections.
     "migration/destination/destination_impl.cc": "tests/faults/migration_test.cc",
+    "migration/destination/multifd_destination.cc": "tests/faults/multifd_test.cc",
     "migration/destination/return_sender.cc": "tests/faults/migration_test.cc",
+    "migration/source/multifd_source.cc": "tests/faults/multifd_test.cc",
+    "transport/zero_copy.cc": "tests/unit/transport/socket_channel_test.cc",
     "migration/source/precopy.cc": "tests/faults/migration_test.cc",
     "migration/source/source_impl.cc": "tests/faults/migration_test.cc",
     "migration/source/source_link.cc": "tests/faults/migration_test.cc",

@@ -18,6 +18,8 @@ Result<SslContextPtr> make_context(Endpoint endpoint, const CipherPolicy& policy
   const bool quiet = SSL_CTX_set_num_tickets(c, 0) == 1;
   SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_dh_auto(c, 1);
+  // What is in our file is sent, and not the CA that a peer has or does not have.
+  SSL_CTX_set_mode(c, SSL_MODE_NO_AUTO_CHAIN);
   const bool set =
       quiet &&
       SSL_CTX_set_min_proto_version(c, policy.tls12 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&

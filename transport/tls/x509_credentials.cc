@@ -50,17 +50,37 @@ std::string names_in(X509* certificate) noexcept {
   return names;
 }
 
+/// The chain leads to nobody whom we know.
+bool is_unknown(int code) noexcept {
+  switch (code) {
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+      return true;
+    default:
+      return false;
+  }
+}
+
 /// What is wrong with a certificate, `whose` it is.
 std::string verify_problem(X509_STORE_CTX* store, const std::string& whose,
                            const std::string& hostname) noexcept {
   const int code = X509_STORE_CTX_get_error(store);
-  X509* certificate = X509_STORE_CTX_get_current_cert(store);
+  X509* certificate =
+      is_unknown(code) ? X509_STORE_CTX_get0_cert(store) : X509_STORE_CTX_get_current_cert(store);
   std::string who = whose + " certificate";
   if (certificate != nullptr) {
     const std::string name = distinguished_name(X509_get_subject_name(certificate));
     // Of a chain the one that is at fault.
-    if (X509_STORE_CTX_get_error_depth(store) > 0) who = "the CA certificate";
+    if (X509_STORE_CTX_get_error_depth(store) > 0 && !is_unknown(code)) who = "the CA certificate";
     who += " (" + name + ")";
+  }
+  if (is_unknown(code)) {
+    return who + " was not issued by the CA in ca-cert.pem (" +
+           X509_verify_cert_error_string(code) + ")";
   }
   switch (code) {
     case X509_V_ERR_HOSTNAME_MISMATCH:
@@ -76,14 +96,6 @@ std::string verify_problem(X509_STORE_CTX* store, const std::string& whose,
                                      : "");
     case X509_V_ERR_CERT_REVOKED:
       return who + " has been revoked";
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-      return who + " was not issued by the CA in ca-cert.pem (" +
-             X509_verify_cert_error_string(code) + ")";
     case X509_V_ERR_INVALID_PURPOSE:
       return who + " may not be used for this side (extended key usage)";
     default:

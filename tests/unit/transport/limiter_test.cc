@@ -35,8 +35,8 @@ TEST(LimiterTest, no_rate_is_no_limit) {
   EXPECT_EQ(limiter.charge(1, seconds(1)), Nanoseconds{0});
 }
 
-// As a migration over many channels does it: what was handed to them is written some time later, and
-// charged when it was.
+// As a migration over many channels does it: what was handed to them is written some time later,
+// and charged when it was.
 TEST(LimiterTest, what_channels_write_later_is_within_5_percent_of_the_rate_in_every_second) {
   for (const uint64_t rate : {1u << 20, 100u << 20, 1000u << 20}) {
     for (const size_t channels : {1, 4, 64}) {

@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 
+#include <array>
 #include <csignal>
 #include <thread>
 
@@ -382,6 +383,73 @@ TEST(SocketChannelTest, any_thread_may_ask_while_others_read_write_and_shut_down
     asker.join();
     EXPECT_TRUE(far->peer_closed());
   }
+}
+
+TEST(SocketChannelTest, reads_fill_several_pieces_in_order) {
+  auto [a, b] = socket_pair();
+  auto near = channel_over(std::move(a));
+  auto far = channel_over(std::move(b));
+  EXPECT_TRUE(write_all(*near, "abcdef"));
+  std::array<std::byte, 2> first;
+  std::array<std::byte, 10> second;
+  const std::array<iovec, 3> pieces{
+      {{nullptr, 0}, {first.data(), first.size()}, {second.data(), second.size()}}};
+  const auto got = far->read_into(pieces);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(*got, 6u);
+  EXPECT_EQ(first[1], std::byte{'b'});
+  EXPECT_EQ(second[3], std::byte{'f'});
+}
+
+TEST(SocketChannelTest, writes_without_a_copy_are_told_finished_and_arrive) {
+  auto [a, b] = tcp_pair();
+  auto near = channel_over(std::move(a));
+  auto far = channel_over(std::move(b));
+  ASSERT_TRUE(near->enable_zero_copy());
+  const std::string sent = pattern(4u << 20);
+  std::thread writer([&] {
+    size_t at = 0;
+    uint64_t writes = 0;
+    while (at < sent.size()) {
+      const iovec rest{const_cast<char*>(sent.data()) + at, sent.size() - at};
+      const auto taken = near->write_zero_copy({&rest, 1});
+      ASSERT_TRUE(taken);
+      at += *taken;
+      ++writes;
+    }
+    const auto flushed = near->flush_zero_copy();
+    ASSERT_TRUE(flushed);
+    EXPECT_EQ(flushed->writes, writes);
+    EXPECT_EQ(flushed->copied, writes) << "loopback always copies";
+    const auto again = near->flush_zero_copy();
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->writes, 0u);
+    near->finish_writing();
+  });
+  const Result<std::string> got = read_to_end(*far, 1u << 16);
+  writer.join();
+  ASSERT_TRUE(got);
+  EXPECT_EQ(*got, sent);
+}
+
+TEST(SocketChannelTest, a_flush_ends_when_the_channel_is_shut_down) {
+  auto [a, b] = tcp_pair();
+  auto near = channel_over(std::move(a));
+  auto far = channel_over(std::move(b));
+  ASSERT_TRUE(near->enable_zero_copy());
+  const std::string sent = pattern(1u << 20);  // that nobody reads
+  const iovec all{const_cast<char*>(sent.data()), sent.size()};
+  ASSERT_TRUE(near->write_zero_copy({&all, 1}));
+  near->shutdown();
+  EXPECT_FALSE(near->flush_zero_copy());
+}
+
+TEST(SocketChannelTest, zero_copy_needs_tcp) {
+  auto [a, b] = socket_pair();
+  auto near = channel_over(std::move(a));
+  const auto enabled = near->enable_zero_copy();
+  ASSERT_FALSE(enabled);
+  EXPECT_EQ(enabled.error().code(), ErrorCode::unsupported);
 }
 
 }  // namespace

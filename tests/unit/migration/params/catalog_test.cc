@@ -19,7 +19,7 @@ TEST(Catalog, has_every_parameter_and_capability_once) {
     EXPECT_FALSE(info.help.empty()) << info.name;
   }
   EXPECT_EQ(names.size(), params::kParameters.size() + params::kCapabilities.size());
-  EXPECT_EQ(find_setting("multifd-channels"), nullptr);
+  EXPECT_EQ(find_setting("xbzrle-cache-size"), nullptr);
 }
 
 TEST(Catalog, every_setting_can_be_read_and_set_to_what_was_read) {

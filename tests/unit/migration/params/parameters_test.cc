@@ -50,7 +50,7 @@ TEST(Parameters, set_writes_the_member_of_its_row_only) {
 
 TEST(Parameters, find_knows_every_row_and_nothing_else) {
   for (const ParameterRow& row : kParameters) EXPECT_EQ(find_parameter(row.name), &row);
-  EXPECT_EQ(find_parameter("multifd-channels"), nullptr);
+  EXPECT_EQ(find_parameter("xbzrle-cache-size"), nullptr);
   EXPECT_EQ(find_parameter(""), nullptr);
 }
 

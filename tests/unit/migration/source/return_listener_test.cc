@@ -176,8 +176,9 @@ TEST_F(ReturnListenerTest, poke_makes_a_wait_ask_again) {
   std::atomic<int> asked{0};
   std::thread waiter([&] {
     const auto r = listener_.wait({"the test's patience", Milliseconds(60000)}, [&](const auto&) {
+      const bool now = cancelled.load();  // first: the test changes it once it was asked
       ++asked;
-      return cancelled.load();
+      return now;
     });
     EXPECT_TRUE(r);
   });
