@@ -49,6 +49,7 @@ Result<void> MultifdSource::add(Security::Secured connected) noexcept {
     TERN_TRY(check());
     lanes_.push_back(std::make_unique<Lane>(lanes_.size(), std::move(connected)));
     lane = lanes_.back().get();
+    channels_ = lanes_.size();
   }
   context_.progress.set_channel_peer(lane->index, std::move(peer));
   lane->thread = TERN_TRY(start_thread([this, lane] {
@@ -152,17 +153,16 @@ Result<void> MultifdSource::set_style(const MultifdStyle& style) noexcept {
   return {};
 }
 
-void MultifdSource::set_rate(uint64_t bytes_per_s, uint64_t chunk) noexcept {
-  if (bytes_per_s == rate_) return;
-  rate_ = bytes_per_s;
-  const MutexLock lock(mutex_);
-  const double share = bytes_per_s == 0 ? 0.0
-                                        : 1e9 * static_cast<double>(lanes_.size()) /
-                                              static_cast<double>(bytes_per_s);
+void MultifdSource::set_pace(uint64_t bytes_per_s, uint64_t chunk, uint64_t pending) noexcept {
+  const double share =
+      bytes_per_s == 0 ? 0.0
+                       : 1e9 * static_cast<double>(channels_) / static_cast<double>(bytes_per_s);
   floor_ns_per_byte_.store(share, std::memory_order_relaxed);
-  batch_limit_ = kMultifdPages;
+  // Below this all channels should come to their end at about the same time.
+  constexpr uint64_t kMuchPerChannel = 16u << 20;
+  batch_limit_ = pending > kMuchPerChannel * channels_ ? PageBatch::kMaxPages : kMultifdPages;
   if (bytes_per_s != 0) {
-    batch_limit_ = std::clamp<size_t>(chunk / kTargetPageBytes / lanes_.size(), 1, kMultifdPages);
+    batch_limit_ = std::clamp<size_t>(chunk / kTargetPageBytes / channels_, 1, kMultifdPages);
   }
 }
 

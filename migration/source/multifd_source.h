@@ -46,9 +46,10 @@ class MultifdSource final : public PageSink {
   Result<void> flush() noexcept TERN_EXCLUDES(mutex_);
   /// SYNC on every channel; returns when all have written it.
   Result<void> sync() noexcept TERN_EXCLUDES(mutex_);
-  /// How fast all channels together may send (bytes/s, 0: no limit), and how much is handed out at
-  /// a time: that is shared among the channels in packets small enough for each to get some.
-  void set_rate(uint64_t bytes_per_s, uint64_t chunk) noexcept TERN_EXCLUDES(mutex_);
+  /// How fast all channels together may send (bytes/s, 0: no limit), how much is handed out at a
+  /// time, and how much there is to send: pieces are as large as that allows, and small enough for
+  /// each channel to get some.
+  void set_pace(uint64_t bytes_per_s, uint64_t chunk, uint64_t pending) noexcept;
 
   /// The migration succeeded: the channels end in good order. Joins the threads.
   void close() noexcept TERN_EXCLUDES(mutex_);
@@ -98,7 +99,7 @@ class MultifdSource final : public PageSink {
   // mig/src/main alone.
   PageBatch batch_;
   size_t batch_limit_ = kMultifdPages;
-  uint64_t rate_ = 0;
+  size_t channels_ = 0;
 
   mutable Mutex mutex_;
   CondVar changed_;  // room in a queue, a channel ready, a sync written, a failure

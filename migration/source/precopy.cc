@@ -242,7 +242,7 @@ Result<void> Precopy::send_part() noexcept {
     // A hundredth of a second at a time when limited: short bursts, at least one page.
     const uint64_t chunk =
         rate == 0 ? kChunkBytes : std::clamp<uint64_t>(rate / 100, 1, kChunkBytes);
-    if (multifd_ != nullptr) multifd_->set_rate(rate, chunk);
+    if (multifd_ != nullptr) multifd_->set_pace(rate, chunk, sender_.pending_bytes());
     const Nanoseconds before = context_.clock.now();
     const uint64_t from = bytes_put();
     const uint64_t pages = progress.pages();
@@ -337,7 +337,7 @@ Result<void> Precopy::final_sync() noexcept {
 
 Result<void> Precopy::send_rest() noexcept {
   limited_ = false;
-  if (multifd_ != nullptr) multifd_->set_rate(0, kChunkBytes);
+  if (multifd_ != nullptr) multifd_->set_pace(0, kChunkBytes, sender_.pending_bytes());
   TERN_TRY(write_section_part(link_.out(), kItemSectionEnd, kRamSectionId));
   TERN_TRY(begin_round());
   while (sender_.pending_bytes() != 0) {

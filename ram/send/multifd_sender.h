@@ -48,8 +48,15 @@ class MultifdSender {
   Result<void> send_sync() noexcept;
 
  private:
-  void sort_out(const PageBatch& batch, MultifdPacket& packet) noexcept;
+  Result<void> send_packet(size_t block, std::span<const uint64_t> pages) noexcept;
+  void sort_out(size_t block, std::span<const uint64_t> pages, MultifdPacket& packet) noexcept;
   Result<void> send_pages(MultifdPacket& packet) noexcept;
+  Result<void> send_compressed(MultifdPacket& packet) noexcept;
+  Result<void> send_adaptively(MultifdPacket& packet) noexcept;
+  void append(const MultifdPacket& packet) noexcept;
+  Result<void> write_waiting() noexcept;
+  void count_written() noexcept;
+  Result<void> write_without_copy() noexcept;
   Result<void> write_all(std::span<iovec> left, bool zero_copy) noexcept;
 
   const GuestMemory& memory_;
@@ -62,7 +69,14 @@ class MultifdSender {
   MultifdStyle style_;
   std::unique_ptr<PageEncoder> encoder_;
   AdaptiveCompression adaptive_;
-  std::array<std::byte, kMultifdPacketBytes> header_;
+  static constexpr size_t kPackets = PageBatch::kMaxPages / kMultifdPages;
+  std::array<std::byte, kPackets * kMultifdPacketBytes> headers_;  // of the packets that wait
+  struct Waiting {
+    size_t packets = 0;
+    uint64_t normal = 0;
+    uint64_t zero = 0;
+  };
+  Waiting waiting_;
   std::vector<std::span<std::byte>> pieces_;  // the normal pages, neighbours joined
   std::vector<iovec> slices_;
 };

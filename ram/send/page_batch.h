@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the scan hands to a multifd channel: up to one packet's worth of pages of one block.
+// What the scan hands to a multifd channel: pages of one block, for one packet or a few.
 #pragma once
 
 #include <array>
@@ -14,9 +14,12 @@
 namespace tern {
 
 struct PageBatch {
+  /// Four packets: where much is to be sent, handing it over a packet at a time would cost more
+  /// than looking for zeros in it.
+  static constexpr size_t kMaxPages = 4 * kMultifdPages;
   size_t block = 0;
   size_t count = 0;
-  std::array<uint64_t, kMultifdPages> pages;
+  std::array<uint64_t, kMaxPages> pages;
 };
 
 /// Where pages go that do not travel on the main stream.
