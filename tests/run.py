@@ -71,6 +71,8 @@ def passes(build_dir, quick):
             **({"ASAN_SYMBOLIZER_PATH": symbolizer} if symbolizer else {}),
         },
         suites=("fuzz",),
+        # Minutes to compile, and no peer or thread reaches it.
+        without=("unit-ctl", "unit-stats"),
         timeout_factor=4,
     )
     # Guest memory is written by the guest while it is read to be sent: that race is the trade.
