@@ -62,7 +62,8 @@ bool seek_data(const RamBlock& block, BlockBitmap& into) noexcept {
   const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file) return false;
   struct stat status {};
-  if (::fstat(file.get(), &status) == 0 && status.st_blocks * 512 >= status.st_size) {
+  if (::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) &&
+      status.st_blocks * 512 >= status.st_size) {
     // As many bytes as it is long: no holes, and no need to walk past every page of it.
     set_all(into);
     return true;

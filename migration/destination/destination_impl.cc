@@ -284,10 +284,11 @@ void DestinationImpl::update(const Settings& settings) noexcept {
 void DestinationImpl::yank() noexcept {
   const MutexLock lock(mutex_);
   // Once the guest is being taken over the source must still hear of it.
-  if (!channel_ || taking_over_) return;
+  const bool begun = channel_ || (multifd_ && multifd_->has_begun());
+  if (!begun || taking_over_) return;
   yanked_.store(true);
   log_.log(LogLevel::warning, "the migration's connection is shut down by yank");
-  channel_->shutdown();
+  if (channel_) channel_->shutdown();
   if (multifd_) multifd_->shut_down();
 }
 

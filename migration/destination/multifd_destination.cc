@@ -117,6 +117,11 @@ Result<std::unique_ptr<Channel>> MultifdDestination::collect(Listener& listener)
   return std::move(main_);
 }
 
+bool MultifdDestination::has_begun() const noexcept {
+  const MutexLock lock(mutex_);
+  return anybody_;
+}
+
 bool MultifdDestination::is_complete() const noexcept {
   const auto here = [](const Lane& lane) { return lane.here; };
   return main_came_ && std::all_of(lanes_.begin(), lanes_.end(), here);

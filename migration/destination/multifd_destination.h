@@ -59,6 +59,8 @@ class MultifdDestination final : public SyncPoints {
   /// Shuts every channel down, for ever. Idempotent, does not block.
   void shut_down() noexcept TERN_EXCLUDES(mutex_);
   std::optional<Error> failure() const noexcept { return failure_.get(); }
+  /// Whether a channel of the migration has come.
+  bool has_begun() const noexcept TERN_EXCLUDES(mutex_);
 
  private:
   struct Connection {

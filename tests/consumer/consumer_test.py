@@ -135,7 +135,7 @@ class Consumer(unittest.TestCase):
                 "executable('app', 'example.cc', dependencies: dependency('tern', "
                 "default_options: ['tools=false', 'tests=false', 'default_library=static']))\n"
             )
-        options = ["-Doptimization=0", "-Ddebug=false", "--wrap-mode=forcefallback"]
+        options = ["-Doptimization=0", "-Dtern:optimization=0", "-Ddebug=false", "--wrap-mode=forcefallback"]
         call(["meson", "setup", os.path.join(app, "build"), app, *options])
         call(["ninja", "-C", os.path.join(app, "build"), "app"])
         self.migrate(os.path.join(app, "build", "app"))

@@ -303,6 +303,22 @@ TEST(MultifdSetup, a_channel_that_never_comes) {
   EXPECT_SAYS(failure_of(pair), "1 of 3 multifd channels and the main channel came");
 }
 
+TEST(MultifdSetup, yank_ends_the_wait_for_the_rest) {
+  Pair pair;
+  Settings settings = receiving(3);
+  settings.channel_timeout = 3600000;
+  pair.prepare(settings);
+  pair.destination->yank();
+  EXPECT_EQ(pair.destination->stats().status, Status::setup) << "nobody has come";
+  Wire wire(*pair.destination);
+  wire.open(opening());
+  while (pair.destination->stats().status == Status::setup) {
+    pair.destination->yank();
+    std::this_thread::yield();
+  }
+  EXPECT_SAYS(failure_of(pair), "yank");
+}
+
 TEST(MultifdSetup, a_main_channel_that_never_comes) {
   Pair pair;
   pair.prepare(receiving(1));
