@@ -91,7 +91,7 @@ def passes(build_dir, quick):
         },
         suites=("threads",),
         # One thread each, and minutes to compile.
-        without=("unit-ctl", "unit-inspect", "unit-stats"),
+        without=("unit-ctl", "unit-inspect", "unit-stats", "unit-tool-common"),
         wrapper=fixed,
         timeout_factor=6,
     )

@@ -122,7 +122,7 @@ Result<size_t> SocketChannel::send(std::span<const iovec> slices, bool zero_copy
   message.msg_iovlen = some.size();
   const int fd = socket_.get();
   const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (zero_copy ? MSG_ZEROCOPY : 0);
-  const auto sent = io_until(
+  auto sent = io_until(
       [&] {
         // Word of finished writes counts as an error of the socket for poll: left there, it would
         // make every wait end at once.
