@@ -161,7 +161,8 @@ void MultifdSource::set_pace(uint64_t bytes_per_s, uint64_t chunk, uint64_t pend
   // Below this all channels should come to their end at about the same time.
   constexpr uint64_t kMuchPerChannel = 16u << 20;
   batch_limit_ = pending > kMuchPerChannel * channels_ ? PageBatch::kMaxPages : kMultifdPages;
-  if (bytes_per_s != 0) {
+  limited_ = bytes_per_s != 0;
+  if (limited_) {
     batch_limit_ = std::clamp<size_t>(chunk / kTargetPageBytes / channels_, 1, kMultifdPages);
   }
 }
@@ -190,14 +191,14 @@ Result<void> MultifdSource::flush() noexcept {
   }
 }
 
-// Round robin among those with the shortest queue: every channel gets its share, and one that is
-// idle is not left idle.
+// Round robin among those with the shortest queue, so that one that is idle is not left idle. Where
+// the rate is limited it is what there is to share: then each in its turn, as long as it has room.
 MultifdSource::Lane* MultifdSource::freest_lane() noexcept {
   Lane* best = nullptr;
   for (size_t i = 0; i < lanes_.size(); ++i) {
     Lane* const lane = lanes_[(next_ + i) % lanes_.size()].get();
     if (lane->count < kQueue && (best == nullptr || lane->count < best->count)) best = lane;
-    if (best != nullptr && best->count == 0) break;
+    if (best != nullptr && (limited_ || best->count == 0)) break;
   }
   if (best != nullptr) next_ = best->index + 1;
   return best;

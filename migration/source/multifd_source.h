@@ -100,6 +100,7 @@ class MultifdSource final : public PageSink {
   PageBatch batch_;
   size_t batch_limit_ = kMultifdPages;
   size_t channels_ = 0;
+  bool limited_ = false;
 
   mutable Mutex mutex_;
   CondVar changed_;  // room in a queue, a channel ready, a sync written, a failure
