@@ -57,8 +57,8 @@ class MultifdSource final : public PageSink {
   void shut_down() noexcept TERN_EXCLUDES(mutex_);
 
  private:
-  // Two under way and two waiting keep a channel busy while the scan looks for more; longer queues
-  // would only make pages older when they leave.
+  // Enough to keep a channel busy while the scan looks for more; more would only make pages older
+  // when they leave.
   static constexpr size_t kQueue = 4;
   struct Item {
     bool sync = false;

@@ -11,7 +11,7 @@
 #include <memory>
 #include <vector>
 
-#include "base/channel.h"
+#include "base/channel_layer.h"
 
 namespace tern::test {
 
@@ -32,21 +32,18 @@ struct FaultPlan {
   std::atomic<uint64_t>* writes = nullptr;  // counts
 };
 
-class FaultChannel final : public Channel {
+class FaultChannel final : public ChannelLayer {
  public:
   FaultChannel(std::unique_ptr<Channel> inner, FaultPlan plan)
-      : inner_(std::move(inner)), plan_(plan) {}
+      : ChannelLayer(std::move(inner)), plan_(plan) {}
 
-  Result<size_t> read_some(std::span<std::byte> into) noexcept override {
-    return inner_->read_some(into);
-  }
   Result<size_t> write_some(std::span<const iovec> slices) noexcept override {
     const uint64_t n = ++count_;
     if (plan_.writes != nullptr) ++*plan_.writes;
     const bool was_cut = cut_;
     if (n == plan_.cut_at_write || begins_with_message(slices)) cut_ = true;
     if (was_cut || (cut_ && plan_.cut == Cut::before)) {
-      inner_->shutdown();
+      inner().shutdown();
       return Error(ErrorCode::channel, "cut before write " + std::to_string(n));
     }
     std::vector<iovec> part;
@@ -57,22 +54,15 @@ class FaultChannel final : public Channel {
       left -= part.back().iov_len;
     }
     if (cut_ && plan_.cut == Cut::lost) {
-      inner_->shutdown();
+      inner().shutdown();
       size_t total = 0;
       for (const iovec& s : part) total += s.iov_len;
       return total;
     }
-    auto written = inner_->write_some(part);
-    if (cut_) inner_->shutdown();
+    auto written = inner().write_some(part);
+    if (cut_) inner().shutdown();
     return written;
   }
-  void set_read_deadline(Deadline d) noexcept override { inner_->set_read_deadline(d); }
-  void set_write_deadline(Deadline d) noexcept override { inner_->set_write_deadline(d); }
-  void shutdown() noexcept override { inner_->shutdown(); }
-  void finish_writing() noexcept override { inner_->finish_writing(); }
-  bool peer_closed() noexcept override { return inner_->peer_closed(); }
-  bool bidirectional() const noexcept override { return inner_->bidirectional(); }
-  std::string describe() const noexcept override { return inner_->describe(); }
 
  private:
   bool begins_with_message(std::span<const iovec> slices) const {
@@ -81,7 +71,6 @@ class FaultChannel final : public Channel {
     return std::memcmp(slices[0].iov_base, m.data(), m.size()) == 0;
   }
 
-  std::unique_ptr<Channel> inner_;
   const FaultPlan plan_;
   uint64_t count_ = 0;
   bool cut_ = false;

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
 
 #include "migration/destination/destination_impl.h"
@@ -101,6 +102,12 @@ struct FaultyRun {
     return "unknown, stopped and complete, revived";
   }
 };
+
+/// From at once to 65 ms, each power of two as likely: a migration takes one or fifty milliseconds,
+/// by the build and the machine, and every part of it should be met.
+inline std::chrono::microseconds random_moment(std::mt19937& random) {
+  return std::chrono::microseconds((uint64_t{1} << random() % 17) - 1);
+}
 
 inline Settings short_deadlines() {
   Settings s;

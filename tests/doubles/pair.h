@@ -71,6 +71,16 @@ struct Pair {
     source = std::move(*s);
   }
   void start() { ASSERT_TRUE(source->start(*parse_uri(bound_uri(*destination)))); }
+  /// After prepare(): the whole migration, which must succeed.
+  void migrate() {
+    start();
+    source->wait();
+    destination->wait();
+    EXPECT_EQ(source->stats().status, Status::completed)
+        << source->stats().error_desc << a.log_text();
+    EXPECT_EQ(destination->stats().status, Status::completed)
+        << destination->stats().error_desc << b.log_text();
+  }
 };
 
 }  // namespace tern::test

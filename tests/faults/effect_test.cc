@@ -315,12 +315,7 @@ StatsSnapshot over_channels(Settings settings, const std::function<void(TestMach
     EXPECT_TRUE(pair.a.pause_all(RunState::paused).has_value());
   }
   pair.prepare(settings);
-  pair.start();
-  pair.source->wait();
-  pair.destination->wait();
-  EXPECT_EQ(pair.source->stats().status, Status::completed) << pair.source->stats().error_desc;
-  EXPECT_EQ(pair.destination->stats().status, Status::completed)
-      << pair.destination->stats().error_desc;
+  pair.migrate();
   return pair.source->stats();
 }
 

@@ -22,13 +22,7 @@ TEST(Migration, a_writing_guest_moves_and_goes_on_where_it_stopped) {
   Pair pair;
   pair.prepare({});
   pair.a.wait_rounds(3);
-  pair.start();
-  pair.source->wait();
-  pair.destination->wait();
-  EXPECT_EQ(pair.source->stats().status, Status::completed)
-      << pair.source->stats().error_desc << pair.a.log_text();
-  EXPECT_EQ(pair.destination->stats().status, Status::completed)
-      << pair.destination->stats().error_desc;
+  pair.migrate();
   EXPECT_FALSE(pair.a.running());
   EXPECT_TRUE(pair.b.running());
   EXPECT_EQ(pair.a.run_state(), RunState::postmigrate);
@@ -132,12 +126,7 @@ TEST(Migration, without_return_path_the_stream_is_qemus_and_completes) {
   Settings settings;
   settings.return_path = false;
   pair.prepare(settings);
-  pair.start();
-  pair.source->wait();
-  pair.destination->wait();
-  EXPECT_EQ(pair.source->stats().status, Status::completed) << pair.source->stats().error_desc;
-  EXPECT_EQ(pair.destination->stats().status, Status::completed)
-      << pair.destination->stats().error_desc;
+  pair.migrate();
   EXPECT_TRUE(pair.b.running());
   EXPECT_EQ(pair.b.check(), "");
 }
@@ -147,10 +136,7 @@ TEST(Migration, in_a_qemu_dialect_shut_ends_the_handover) {
   Settings settings;
   settings.peer_version = PeerVersion::qemu_7_2;
   pair.prepare(settings);
-  pair.start();
-  pair.source->wait();
-  pair.destination->wait();
-  EXPECT_EQ(pair.source->stats().status, Status::completed) << pair.source->stats().error_desc;
+  pair.migrate();
   EXPECT_TRUE(pair.b.running());
   EXPECT_EQ(pair.b.check(), "");
   EXPECT_EQ(pair.source->stats().peer, "qemu-7.2");

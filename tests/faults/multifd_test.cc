@@ -25,6 +25,7 @@ using test::FaultPlan;
 using test::FaultyRun;
 using test::kRam;
 using test::Pair;
+using test::random_moment;
 using test::short_deadlines;
 using test::StreamMaker;
 using test::Tally;
@@ -41,13 +42,7 @@ Settings multifd(uint32_t channels, MultifdCompression method = MultifdCompressi
 StatsSnapshot migrate(Pair& pair, const Settings& settings) {
   pair.prepare(settings);
   pair.a.wait_rounds(3);
-  pair.start();
-  pair.source->wait();
-  pair.destination->wait();
-  EXPECT_EQ(pair.source->stats().status, Status::completed)
-      << pair.source->stats().error_desc << pair.a.log_text();
-  EXPECT_EQ(pair.destination->stats().status, Status::completed)
-      << pair.destination->stats().error_desc << pair.b.log_text();
+  pair.migrate();
   EXPECT_TRUE(pair.b.running());
   pair.b.wait_rounds(2);
   EXPECT_EQ(pair.b.check(), "");
@@ -140,10 +135,8 @@ TEST(Multifd, the_rate_is_shared_fairly) {
   settings.downtime_limit = 1;  // hardly anything is left for when the limit is off
   pair.prepare(settings);
   ASSERT_TRUE(pair.a.pause_all(RunState::paused).has_value());
-  pair.start();
-  pair.source->wait();
+  pair.migrate();
   const StatsSnapshot s = pair.source->stats();
-  EXPECT_EQ(s.status, Status::completed) << s.error_desc;
   uint64_t least = UINT64_MAX;
   uint64_t most = 0;
   for (const ChannelStats& channel : s.channels) {
@@ -203,7 +196,7 @@ TEST(Multifd, random_cancels_leave_one_guest) {
     Settings settings = short_deadlines();
     settings.multifd = true;
     FaultyRun run(settings, {}, {});
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 20000));
+    std::this_thread::sleep_for(random_moment(random));
     run.source->cancel().ignore("it may be over");
     run.wait_both();
     ++tally.runs;
@@ -291,22 +284,24 @@ TEST(MultifdSetup, channels_may_come_in_any_order) {
   pair.b_events.wait_for("active");
 }
 
-TEST(MultifdSetup, a_channel_that_comes_twice) {
+/// What a destination of that many channels says when these are the first words of its connections.
+std::string answer_to(uint32_t channels, const std::vector<std::vector<std::byte>>& first_words) {
   Pair pair;
-  pair.prepare(receiving(3));
+  pair.prepare(receiving(channels));
   Wire wire(*pair.destination);
-  wire.open(initial(1));
-  wire.open(initial(1));
-  EXPECT_SAYS(failure_of(pair), "multifd channel 1 came twice");
+  for (const auto& words : first_words) wire.open(words);
+  return failure_of(pair);
 }
 
-TEST(MultifdSetup, a_channel_that_never_comes) {
-  Pair pair;
-  pair.prepare(receiving(3));
-  Wire wire(*pair.destination);
-  wire.open(opening());
-  wire.open(initial(1));
-  EXPECT_SAYS(failure_of(pair), "1 of 3 multifd channels and the main channel came");
+TEST(MultifdSetup, what_does_not_fit_is_named) {
+  EXPECT_SAYS(answer_to(3, {initial(1), initial(1)}), "multifd channel 1 came twice");
+  EXPECT_SAYS(answer_to(3, {opening(), initial(1)}),
+              "1 of 3 multifd channels and the main channel came");
+  EXPECT_SAYS(answer_to(1, {initial(0)}), "no main channel");
+  EXPECT_SAYS(answer_to(1, {opening(), opening()}), "a second main channel");
+  EXPECT_SAYS(answer_to(2, {initial(2)}), "multifd channel 2, but multifd-channels is 2 here");
+  EXPECT_SAYS(answer_to(2, {test::bytes_of("GET / HTTP/1.1\r\n")}),
+              "unknown channel magic: 0x47455420");
 }
 
 TEST(MultifdSetup, yank_ends_the_wait_for_the_rest) {
@@ -325,39 +320,6 @@ TEST(MultifdSetup, yank_ends_the_wait_for_the_rest) {
   EXPECT_SAYS(failure_of(pair), "yank");
 }
 
-TEST(MultifdSetup, a_main_channel_that_never_comes) {
-  Pair pair;
-  pair.prepare(receiving(1));
-  Wire wire(*pair.destination);
-  wire.open(initial(0));
-  EXPECT_SAYS(failure_of(pair), "no main channel");
-}
-
-TEST(MultifdSetup, a_second_main_channel) {
-  Pair pair;
-  pair.prepare(receiving(1));
-  Wire wire(*pair.destination);
-  wire.open(opening());
-  wire.open(opening());
-  EXPECT_SAYS(failure_of(pair), "a second main channel");
-}
-
-TEST(MultifdSetup, a_number_too_large) {
-  Pair pair;
-  pair.prepare(receiving(2));
-  Wire wire(*pair.destination);
-  wire.open(initial(2));
-  EXPECT_SAYS(failure_of(pair), "multifd channel 2, but multifd-channels is 2 here");
-}
-
-TEST(MultifdSetup, a_stranger_with_other_words) {
-  Pair pair;
-  pair.prepare(receiving(2));
-  Wire wire(*pair.destination);
-  wire.open(test::bytes_of("GET / HTTP/1.1\r\n"));
-  EXPECT_SAYS(failure_of(pair), "unknown channel magic: 0x47455420");
-}
-
 TEST(MultifdSetup, strangers_without_words_do_no_harm) {
   Pair pair;
   Settings settings = receiving(2);
@@ -369,10 +331,7 @@ TEST(MultifdSetup, strangers_without_words_do_no_harm) {
   gone.open({});
   gone.channels.clear();
   silent.channels.clear();
-  pair.start();
-  pair.source->wait();
-  pair.destination->wait();
-  EXPECT_EQ(pair.source->stats().status, Status::completed) << pair.source->stats().error_desc;
+  pair.migrate();
   EXPECT_TRUE(pair.b.running());
 }
 

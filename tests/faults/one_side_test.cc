@@ -17,6 +17,7 @@ namespace {
 using test::Cut;
 using test::FaultPlan;
 using test::FaultyRun;
+using test::random_moment;
 using test::short_deadlines;
 using test::Tally;
 using test::TestMachine;
@@ -118,7 +119,7 @@ TEST(OneSide, a_cancel_at_a_random_moment_leaves_one_guest) {
   Tally tally;
   for (int i = 0; i < 60 && !HasFailure(); ++i) {
     FaultyRun run(short_deadlines(), {.max_write_bytes = kWriteBytes}, {});
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 60000));
+    std::this_thread::sleep_for(random_moment(random));
     run.source->cancel().ignore("too late is one of the moments");
     run.wait_both();
     ++tally.runs;
@@ -133,7 +134,7 @@ TEST(OneSide, a_destination_taken_down_at_a_random_moment_leaves_one_guest) {
   Tally tally;
   for (int i = 0; i < 60 && !HasFailure(); ++i) {
     FaultyRun run(short_deadlines(), {.max_write_bytes = kWriteBytes}, {});
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 60000));
+    std::this_thread::sleep_for(random_moment(random));
     run.destination.reset();
     run.source->wait();
     ++tally.runs;
