@@ -9,6 +9,7 @@
 #include <span>
 #include <stop_token>
 #include <string_view>
+#include <vector>
 
 #include "tern/dirty_bitmap.h"
 #include "tern/log.h"
@@ -45,6 +46,12 @@ class TERN_API DirtyTracker {
   /// MADV_DONTNEED, a punched hole). Call it after the write. Appears in the next harvest; without
   /// effect while not started. Any thread, does not block.
   virtual void mark(size_t block, uint64_t offset, uint64_t bytes) noexcept = 0;
+
+  /// How many pages each vCPU was seen to write since start(): entry n counts for vCPU n, only ever
+  /// grows, and is as fresh as the tracker can make it without a harvest. A page counts once per
+  /// vCPU and time that it was protected anew. Empty: this tracker cannot tell who wrote (a bitmap
+  /// does not say; a KVM dirty ring does, and write faults that name their thread do). Any thread.
+  virtual std::vector<uint64_t> vcpu_dirty_pages() const noexcept { return {}; }
 
   /// true if run_service must run on a thread of its own between start and stop.
   virtual bool needs_service() const noexcept { return false; }

@@ -3,8 +3,10 @@
 // How tern stops and starts the guest: implemented by the VMM.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
+#include "tern/clock.h"
 #include "tern/result.h"
 #include "tern/version.h"
 
@@ -50,6 +52,16 @@ class TERN_API VcpuControl {
   virtual Result<void> resume_all() noexcept = 0;
   /// The guest stays stopped, only the name of the reason changes.
   virtual void set_stopped_state(RunState state) noexcept = 0;
+
+  // ---- throttling (auto-converge, dirty-limit); a VMM that does not implement it cannot have them
+  /// How many vCPUs hold_vcpu takes, numbered from 0. 0: none can be held.
+  virtual uint32_t vcpu_count() const noexcept { return 0; }
+  /// Takes vCPU `vcpu` out of the guest as soon as possible and keeps it out for `time`; it goes on
+  /// by itself. Does not wait for any of that. A hold on a vCPU that is held already takes the
+  /// place of the first, counted from now (zero: it goes on at once); the guest being stopped ends
+  /// every hold, and pause_all must not take longer because of one. Any thread, also between
+  /// pause_all and resume_all, where it has no effect.
+  virtual void hold_vcpu(uint32_t vcpu, Nanoseconds time) noexcept;
 };
 
 /// The guest is stopped while this lives. Leaving the scope by any path without release() gives the

@@ -17,6 +17,8 @@ std::string_view to_string(RunState state) noexcept {
   return kRunStateNames[static_cast<size_t>(state)];
 }
 
+void VcpuControl::hold_vcpu(uint32_t /*vcpu*/, Nanoseconds /*time*/) noexcept {}
+
 Result<RunState> run_state_from(std::string_view text) noexcept {
   for (size_t i = 0; i < kRunStateNames.size(); ++i) {
     if (kRunStateNames[i] == text) return static_cast<RunState>(i);
