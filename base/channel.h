@@ -70,6 +70,9 @@ class Channel {
   /// Waits until the kernel has read everything. Errors as of write_some.
   virtual Result<ZeroCopyFlush> flush_zero_copy() noexcept { return ZeroCopyFlush{}; }
 
+  /// Bytes that were written and have not left this host; 0 where nobody can tell. Any thread.
+  virtual uint64_t queued() const noexcept { return 0; }
+
   /// How long a read or write may make no progress. Any time; acts on the next call.
   virtual void set_read_deadline(Deadline deadline) noexcept = 0;
   virtual void set_write_deadline(Deadline deadline) noexcept = 0;

@@ -21,6 +21,7 @@ class ChannelLayer : public Channel {
   Result<size_t> write_some(std::span<const iovec> slices) noexcept override {
     return inner_->write_some(slices);
   }
+  uint64_t queued() const noexcept override { return inner_->queued(); }
   void set_read_deadline(Deadline d) noexcept override { inner_->set_read_deadline(d); }
   void set_write_deadline(Deadline d) noexcept override { inner_->set_write_deadline(d); }
   void shutdown() noexcept override { inner_->shutdown(); }

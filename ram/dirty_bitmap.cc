@@ -133,6 +133,23 @@ uint64_t BlockBitmap::or_map(const BlockBitmap& other) noexcept {
   return added;
 }
 
+uint64_t BlockBitmap::clear_map(const BlockBitmap& other) noexcept {
+  uint64_t removed = 0;
+  const uint64_t summaries = std::min(summary_.size(), other.summary_.size());
+  for (uint64_t s = 0; s < summaries; ++s) {
+    for (uint64_t left = summary_[s] & other.summary_[s]; left != 0; left &= left - 1) {
+      const uint64_t word = s * kBits + trailing_zeros(left);
+      const uint64_t gone = words_[word] & other.words_[word];
+      if (gone == 0) continue;
+      removed += popcount(gone);
+      words_[word] &= ~gone;
+      update_summary(word);
+    }
+  }
+  count_ -= removed;
+  return removed;
+}
+
 PageRun BlockBitmap::next_run(uint64_t from, uint64_t max_pages) const noexcept {
   if (from >= pages_ || max_pages == 0 || count_ == 0) return {};
   // The first set bit: the rest of the word of `from`, then the rest of its summary word, then
@@ -166,6 +183,22 @@ PageRun BlockBitmap::next_run(uint64_t from, uint64_t max_pages) const noexcept 
 DirtyBitmap::DirtyBitmap(std::span<const RamBlock> blocks) noexcept {
   maps_.reserve(blocks.size());
   for (const RamBlock& block : blocks) maps_.emplace_back(block.used_bytes / kTargetPageBytes);
+}
+
+uint64_t DirtyBitmap::or_maps(const DirtyBitmap& other) noexcept {
+  uint64_t added = 0;
+  for (size_t b = 0; b < std::min(maps_.size(), other.maps_.size()); ++b) {
+    added += maps_[b].or_map(other.maps_[b]);
+  }
+  return added;
+}
+
+uint64_t DirtyBitmap::clear_maps(const DirtyBitmap& other) noexcept {
+  uint64_t removed = 0;
+  for (size_t b = 0; b < std::min(maps_.size(), other.maps_.size()); ++b) {
+    removed += maps_[b].clear_map(other.maps_[b]);
+  }
+  return removed;
 }
 
 uint64_t DirtyBitmap::count() const noexcept {

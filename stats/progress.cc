@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stats/progress.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tern {
@@ -12,6 +13,10 @@ Milliseconds in_ms(Nanoseconds t) noexcept { return std::chrono::duration_cast<M
 
 double megabits_per_s(uint64_t bytes, Nanoseconds t) noexcept {
   return t.count() > 0 ? static_cast<double>(bytes) * 8e3 / static_cast<double>(t.count()) : 0;
+}
+
+uint64_t percent_ms(uint32_t percent, Nanoseconds time) noexcept {
+  return percent * static_cast<uint64_t>(in_ms(time).count());
 }
 
 }  // namespace
@@ -129,6 +134,21 @@ void Progress::set_choice(Choice which, std::string value) noexcept {
   }
 }
 
+void Progress::set_throttle(uint32_t percent) noexcept {
+  const MutexLock lock(mutex_);
+  ThrottleStats& t = base_.throttle;
+  if (percent == t.percent) return;
+  const Nanoseconds now = clock_.now();
+  t.percent_ms += percent_ms(t.percent, now - throttled_since_);
+  throttled_since_ = now;
+  t.percent = percent;
+  t.highest_percent = std::max(t.highest_percent, percent);
+  // It grows a percent at a time at least; more steps than this there are only if somebody keeps
+  // changing its parameters.
+  constexpr size_t kMaxSteps = 1000;
+  if (t.course.size() < kMaxSteps) t.course.push_back({in_ms(now - began_.value_or(now)), percent});
+}
+
 void Progress::set_never_touched(uint64_t bytes) noexcept {
   const MutexLock lock(mutex_);
   base_.never_touched_bytes = bytes;
@@ -153,6 +173,7 @@ StatsSnapshot Progress::snapshot() const noexcept {
   const MutexLock lock(mutex_);
   StatsSnapshot s = base_;
   s.taken_at = clock_.now();
+  s.throttle.percent_ms += percent_ms(s.throttle.percent, s.taken_at - throttled_since_);
   if (began_) s.total_time = in_ms((ended_ ? *ended_ : s.taken_at) - *began_);
   s.multifd_bytes = multifd_bytes();
   s.transferred = transferred.get() + s.multifd_bytes;

@@ -54,6 +54,8 @@ class Progress {
   void set_ending(Ending ending) noexcept TERN_EXCLUDES(mutex_);
   enum class Choice { tracker, hole_finder, page_ops, peer, transport };
   void set_choice(Choice which, std::string value) noexcept TERN_EXCLUDES(mutex_);
+  /// 0: it ended.
+  void set_throttle(uint32_t percent) noexcept TERN_EXCLUDES(mutex_);
   void set_never_touched(uint64_t bytes) noexcept TERN_EXCLUDES(mutex_);
 
   /// Closes a rate window if at least 100 ms passed since the last (QEMU's window): mbps,
@@ -69,6 +71,7 @@ class Progress {
   StatsSnapshot base_ TERN_GUARDED_BY(mutex_);
   std::optional<Nanoseconds> began_ TERN_GUARDED_BY(mutex_);
   std::optional<Nanoseconds> ended_ TERN_GUARDED_BY(mutex_);
+  Nanoseconds throttled_since_ TERN_GUARDED_BY(mutex_){0};
   bool setup_over_ TERN_GUARDED_BY(mutex_) = false;
   Nanoseconds window_start_ TERN_GUARDED_BY(mutex_){0};
   uint64_t window_bytes_ TERN_GUARDED_BY(mutex_) = 0;

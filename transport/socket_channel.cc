@@ -3,8 +3,10 @@
 // A Channel over one connected stream socket.
 #include "transport/socket_channel.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -191,6 +193,12 @@ void SocketChannel::shutdown() noexcept {
 
 void SocketChannel::finish_writing() noexcept {
   if (!interrupt_.raised()) ::shutdown(socket_.get(), SHUT_WR);
+}
+
+uint64_t SocketChannel::queued() const noexcept {
+  int bytes = 0;
+  return ::ioctl(socket_.get(), SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<uint64_t>(bytes)
+                                                                    : 0;
 }
 
 bool SocketChannel::peer_closed() noexcept {

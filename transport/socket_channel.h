@@ -66,6 +66,7 @@ class SocketChannel final : public Channel {
   void finish_writing() noexcept override;
   bool peer_closed() noexcept override;
   bool bidirectional() const noexcept override { return true; }
+  uint64_t queued() const noexcept override;
   std::string describe() const noexcept override { return description_; }
 
   /// The socket, for options and polls of somebody who knows that it is one; stays ours.

@@ -43,6 +43,8 @@ class TERN_API BlockBitmap {
   uint64_t or_word(uint64_t word, uint64_t bits) noexcept;
   /// Ors another map of the same size in; returns how many became set.
   uint64_t or_map(const BlockBitmap& other) noexcept;
+  /// Clears what is set in another map of the same size; returns how many became clear.
+  uint64_t clear_map(const BlockBitmap& other) noexcept;
   /// The first run of set bits that starts at or after `from`, at most `max_pages` long.
   /// count == 0: there is none.
   PageRun next_run(uint64_t from, uint64_t max_pages) const noexcept;
@@ -69,6 +71,10 @@ class TERN_API DirtyBitmap {
   const BlockBitmap& block(size_t index) const noexcept { return maps_[index]; }
   /// Set bits over all blocks.
   uint64_t count() const noexcept;
+  /// Ors the maps of the same blocks in; returns how many bits became set.
+  uint64_t or_maps(const DirtyBitmap& other) noexcept;
+  /// Clears what is set in the maps of the same blocks; returns how many bits became clear.
+  uint64_t clear_maps(const DirtyBitmap& other) noexcept;
 
  private:
   std::vector<BlockBitmap> maps_;

@@ -50,9 +50,15 @@ TERN_API std::string_view to_string(MultifdCompression method) noexcept;
 enum class ZeroPageDetection { none, legacy, multifd };
 TERN_API std::string_view to_string(ZeroPageDetection where) noexcept;
 
+/// Whose rules decide when a pass over RAM ends in a look at the dirty pages, and when the guest is
+/// stopped (docs/convergence.md).
+enum class SwitchoverPolicy { tern, qemu_7_2, qemu_10_2 };
+TERN_API std::string_view to_string(SwitchoverPolicy policy) noexcept;
+
 /// One value per migration; frozen when it starts, except where the comment says "live".
 struct Settings {
   // ---- capabilities (docs/reference/capabilities.md)
+  bool auto_converge = false;
   bool return_path = true;
   bool pause_before_switchover = false;
   bool validate_uuid = false;
@@ -67,6 +73,17 @@ struct Settings {
   uint64_t avail_switchover_bandwidth = 0;
   /// How long the guest may be stopped, ms, 0..2000000. Live.
   uint64_t downtime_limit = 300;
+  /// When the guest is stopped.
+  SwitchoverPolicy switchover_policy = SwitchoverPolicy::tern;
+
+  /// Auto-converge and dirty-limit act after every second period in which the guest dirtied more
+  /// than this percentage of what was sent, 1..100. Live.
+  uint32_t throttle_trigger_threshold = 50;
+  uint32_t cpu_throttle_initial = 20;    ///< percent of the vCPUs' time, 1..99. Live.
+  uint32_t cpu_throttle_increment = 10;  ///< 1..99. Live.
+  bool cpu_throttle_tailslow = false;    ///< smaller steps where they are enough. Live.
+  uint32_t max_cpu_throttle = 99;        ///< cpu_throttle_initial..99. Live.
+
   /// Id of the credentials in Machine::objects: every connection speaks TLS. "" for none.
   std::string tls_creds;
   /// Source: whom the server's certificate must name; "": the host of the address.

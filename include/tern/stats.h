@@ -29,11 +29,27 @@ struct DowntimePhases {
 
 /// What the switchover decision believed, and what came of it.
 struct SwitchoverDecision {
-  uint64_t bandwidth = 0;      ///< bytes/s it counted on
-  uint64_t pending_bytes = 0;  ///< known dirty at the decision
-  uint64_t threshold_bytes = 0;
+  uint64_t bandwidth = 0;        ///< bytes/s of RAM it counted on
+  uint64_t dirty_rate = 0;       ///< bytes/s that became dirty in the last moments
+  uint64_t pending_bytes = 0;    ///< known dirty at the decision
+  uint64_t threshold_bytes = 0;  ///< what fits into the downtime limit
+  uint64_t overhead_ms = 0;      ///< of the limit, what was kept for more than sending RAM
   uint64_t expected_downtime_ms = 0;
-  uint64_t final_dirty_bytes = 0;  ///< what was dirty when the guest stood still
+  uint64_t final_dirty_bytes = 0;   ///< what was dirty when the guest stood still
+  uint64_t measured_bandwidth = 0;  ///< bytes/s at which that went
+};
+
+/// How the guest was held back so that the migration converges (auto-converge).
+struct ThrottleStats {
+  struct Step {
+    Milliseconds at{0};    ///< since the migration began
+    uint32_t percent = 0;  ///< from then on; 0: not any more
+  };
+  uint32_t percent = 0;          ///< now
+  uint32_t highest_percent = 0;  ///< ever
+  /// Percent times milliseconds so far, of each vCPU: 1000 ms at 20% are 20000.
+  uint64_t percent_ms = 0;
+  std::vector<Step> course;
 };
 
 /// How a migration ended, as far as the guest is concerned.
@@ -71,6 +87,7 @@ struct StatsSnapshot {
   std::optional<Milliseconds> expected_downtime;  ///< source while active
   DowntimePhases downtime_phases;
   SwitchoverDecision switchover;
+  ThrottleStats throttle;
 
   // ---- RAM (QEMU's MigrationStats)
   uint64_t transferred = 0;  ///< bytes on the wire

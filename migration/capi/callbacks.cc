@@ -75,6 +75,9 @@ Result<std::unique_ptr<VcpuAdapter>> VcpuAdapter::create(
                              {"pause_all", table.pause_all != nullptr},
                              {"resume_all", table.resume_all != nullptr},
                              {"set_stopped_state", table.set_stopped_state != nullptr}}));
+  if ((table.vcpu_count != nullptr) != (table.hold_vcpu != nullptr)) {
+    return Error(ErrorCode::invalid_argument, "vcpus: one of vcpu_count, hold_vcpu is NULL");
+  }
   return std::unique_ptr<VcpuAdapter>(new VcpuAdapter(table));
 }
 
@@ -107,6 +110,14 @@ Result<void> VcpuAdapter::resume_all() noexcept {
 
 void VcpuAdapter::set_stopped_state(RunState state) noexcept {
   calls_->set_stopped_state(calls_.user(), static_cast<int>(state));
+}
+
+uint32_t VcpuAdapter::vcpu_count() const noexcept {
+  return calls_->vcpu_count != nullptr ? calls_->vcpu_count(calls_.user()) : 0;
+}
+
+void VcpuAdapter::hold_vcpu(uint32_t vcpu, Nanoseconds time) noexcept {
+  if (calls_->hold_vcpu != nullptr) calls_->hold_vcpu(calls_.user(), vcpu, time.count());
 }
 
 Result<std::unique_ptr<AnnouncerAdapter>> AnnouncerAdapter::create(

@@ -79,6 +79,8 @@ class VcpuAdapter final : public VcpuControl {
   Result<RunState> pause_all(RunState state) noexcept override;
   Result<void> resume_all() noexcept override;
   void set_stopped_state(RunState state) noexcept override;
+  uint32_t vcpu_count() const noexcept override;
+  void hold_vcpu(uint32_t vcpu, Nanoseconds time) noexcept override;
 
  private:
   explicit VcpuAdapter(const tern_vcpu_callbacks& table) noexcept : calls_(table) {}

@@ -147,6 +147,25 @@ int tern_stats_channel_at(const tern_stats* stats, size_t index, tern_channel_st
   });
 }
 
+size_t tern_stats_throttle_step_count(const tern_stats* stats) noexcept {
+  return stats != nullptr ? stats->value.throttle.course.size() : 0;
+}
+
+int tern_stats_throttle_step_at(const tern_stats* stats, size_t index, tern_throttle_step* step,
+                                tern_error** error) noexcept {
+  return answer_of(error, [&]() -> Result<void> {
+    TERN_TRY(need({{"stats", stats}, {"step", step}}));
+    const auto& course = stats->value.throttle.course;
+    if (index >= course.size()) {
+      return Error(ErrorCode::invalid_argument, "no step has index " + std::to_string(index));
+    }
+    return write_sized(tern_throttle_step{.size = sizeof(tern_throttle_step),
+                                          .at_ms = static_cast<uint64_t>(course[index].at.count()),
+                                          .percent = course[index].percent},
+                       step, "step");
+  });
+}
+
 size_t tern_statistic_count() noexcept { return statistics_catalog().size(); }
 
 int tern_statistic_at(size_t index, tern_statistic_info* info, tern_error** error) noexcept {

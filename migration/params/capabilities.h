@@ -41,6 +41,18 @@ inline constexpr std::array<std::string_view, 1> kNeedsMultifdCapability = {"mul
 
 /// In the order in which QEMU lists them.
 inline constexpr auto kCapabilities = std::to_array<CapabilityRow>({
+    {"auto-converge",
+     &Settings::auto_converge,
+     false,
+     false,
+     ActsOn::source,
+     false,
+     "0.4",
+     false,
+     false,
+     {},
+     {},
+     "Holds the vCPUs back, more and more, while the guest dirties RAM faster than it is sent."},
     {"events",
      nullptr,
      false,

@@ -15,6 +15,10 @@ std::string_view to_string(ZeroPageDetection where) noexcept {
   return params::kZeroPageDetectionWords[static_cast<size_t>(where)];
 }
 
+std::string_view to_string(SwitchoverPolicy policy) noexcept {
+  return params::kSwitchoverPolicyWords[static_cast<size_t>(policy)];
+}
+
 }  // namespace tern
 
 namespace tern::params {
@@ -89,6 +93,9 @@ Value get(const Settings& settings, const ParameterRow& row) noexcept {
   if (const auto* where = std::get_if<ZeroPageDetection Settings::*>(&row.member)) {
     return static_cast<uint64_t>(settings.**where);
   }
+  if (const auto* policy = std::get_if<SwitchoverPolicy Settings::*>(&row.member)) {
+    return static_cast<uint64_t>(settings.**policy);
+  }
   const auto* peer = std::get_if<std::optional<PeerVersion> Settings::*>(&row.member);
   const std::optional<PeerVersion>& version = settings.**peer;
   return version ? static_cast<uint64_t>(*version) : row.api_default;
@@ -113,6 +120,8 @@ void set(Settings& settings, const ParameterRow& row, const Value& value) noexce
     settings.** method = static_cast<MultifdCompression>(*given);
   } else if (const auto* where = std::get_if<ZeroPageDetection Settings::*>(&row.member)) {
     settings.** where = static_cast<ZeroPageDetection>(*given);
+  } else if (const auto* policy = std::get_if<SwitchoverPolicy Settings::*>(&row.member)) {
+    settings.** policy = static_cast<SwitchoverPolicy>(*given);
   }
 }
 

@@ -32,7 +32,8 @@ struct EnumWords {
 /// The place in Settings.
 using Member = std::variant<uint64_t Settings::*, uint32_t Settings::*, bool Settings::*,
                             std::string Settings::*, std::optional<PeerVersion> Settings::*,
-                            MultifdCompression Settings::*, ZeroPageDetection Settings::*>;
+                            MultifdCompression Settings::*, ZeroPageDetection Settings::*,
+                            SwitchoverPolicy Settings::*>;
 /// A value on its way between Settings, text and JSON: a number, a boolean as 0 or 1, the index of
 /// an enumeration's word, or a string.
 using Value = std::variant<uint64_t, std::string>;
@@ -71,6 +72,11 @@ inline constexpr std::array<std::string_view, 3> kZeroPageDetectionWords = {"non
                                                                             "multifd"};
 static_assert(kZeroPageDetectionWords.size() ==
               static_cast<size_t>(ZeroPageDetection::multifd) + 1);
+inline constexpr std::array<std::string_view, 3> kSwitchoverPolicyWords = {"tern", "qemu-7.2",
+                                                                           "qemu-10.2"};
+static_assert(kSwitchoverPolicyWords.size() ==
+              static_cast<size_t>(SwitchoverPolicy::qemu_10_2) + 1);
+inline constexpr std::array<std::string_view, 1> kNeedsAutoConverge = {"auto-converge"};
 inline constexpr std::array<std::string_view, 1> kNeedsMultifd = {"multifd"};
 inline constexpr std::array<std::string_view, 1> kExcludesZeroCopy = {"zero-copy-send"};
 
@@ -81,6 +87,71 @@ inline constexpr uint64_t kMaxIdBytes = 255;
 
 /// In the order in which QEMU checks them: of several faults the first is told.
 inline constexpr auto kParameters = std::to_array<ParameterRow>({
+    {"throttle-trigger-threshold",
+     &Settings::throttle_trigger_threshold,
+     SettingType::uint8,
+     "%",
+     1,
+     100,
+     50,
+     50,
+     true,
+     ActsOn::source,
+     "0.4",
+     false,
+     false,
+     "auto-converge and dirty-limit act after every second period in which the guest dirtied more "
+     "than this share of what was sent meanwhile.",
+     {},
+     {}},
+    {"cpu-throttle-initial",
+     &Settings::cpu_throttle_initial,
+     SettingType::uint8,
+     "%",
+     1,
+     99,
+     20,
+     20,
+     true,
+     ActsOn::source,
+     "0.4",
+     false,
+     false,
+     "How much of their time the vCPUs are held at the first step.",
+     {},
+     kNeedsAutoConverge},
+    {"cpu-throttle-increment",
+     &Settings::cpu_throttle_increment,
+     SettingType::uint8,
+     "%",
+     1,
+     99,
+     10,
+     10,
+     true,
+     ActsOn::source,
+     "0.4",
+     false,
+     false,
+     "How much more with each further step.",
+     {},
+     kNeedsAutoConverge},
+    {"cpu-throttle-tailslow",
+     &Settings::cpu_throttle_tailslow,
+     SettingType::boolean,
+     "",
+     0,
+     1,
+     0,
+     0,
+     true,
+     ActsOn::source,
+     "0.4",
+     false,
+     false,
+     "Takes a smaller step where that is enough for the dirty rate that was measured.",
+     {},
+     kNeedsAutoConverge},
     {"max-bandwidth", &Settings::max_bandwidth, SettingType::size, "bytes/s", 0, kAnyU64, 0,
      128 * kMiB, true, ActsOn::source, "0.1", false, false,
      "Ceiling for page data, all channels together; 0 means no limit."},
@@ -198,6 +269,24 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
     {"tls-authz", &Settings::tls_authz, SettingType::string, "", 0, kMaxIdBytes, 0, 0, false,
      ActsOn::destination, "0.3", false, false,
      "Id of the authz object that says whose certificate may connect; \"\" for every good one."},
+    {"max-cpu-throttle",
+     &Settings::max_cpu_throttle,
+     SettingType::uint8,
+     "%",
+     1,
+     99,
+     99,
+     99,
+     true,
+     ActsOn::source,
+     "0.4",
+     false,
+     false,
+     "How far it may go.",
+     {},
+     kNeedsAutoConverge,
+     {},
+     "cpu-throttle-initial"},
     {"announce-initial", &Settings::announce_initial, SettingType::size, "ms", 0, 100000, 50, 50,
      true, ActsOn::destination, "0.2", false, false,
      "Delay before the second announcement of the guest's new place to the network; the first is "
@@ -280,6 +369,22 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
      "such a channel; to it everything is compressed.",
      {},
      kNeedsMultifd},
+    {"x-switchover-policy",
+     &Settings::switchover_policy,
+     SettingType::enumeration,
+     "",
+     0,
+     kSwitchoverPolicyWords.size() - 1,
+     0,
+     0,
+     false,
+     ActsOn::source,
+     "0.4",
+     true,
+     false,
+     "Whose rules say when dirty pages are collected and when the guest is stopped: tern's, or "
+     "exactly those of a QEMU, for comparison.",
+     {"SwitchoverPolicy", kSwitchoverPolicyWords}},
     {"x-thread-prefix", &Settings::thread_prefix, SettingType::string, "", 0, 8, 0, 0, false,
      ActsOn::both, "0.2", true, false,
      "Put before the names of the migration's threads (which are cut at 15 characters), to tell "
@@ -318,6 +423,7 @@ constexpr bool type_fits_member(const ParameterRow& row) {
       return std::holds_alternative<std::optional<PeerVersion> Settings::*>(row.member) ||
              std::holds_alternative<MultifdCompression Settings::*>(row.member) ||
              std::holds_alternative<ZeroPageDetection Settings::*>(row.member) ||
+             std::holds_alternative<SwitchoverPolicy Settings::*>(row.member) ||
              std::holds_alternative<uint32_t Settings::*>(row.member);
     case SettingType::uint64:
     case SettingType::size:

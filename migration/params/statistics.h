@@ -16,9 +16,9 @@
 namespace tern::params {
 
 /// The JSON object of query-migrate that it stands in.
-enum class StatGroup { info, ram, tern, downtime, switchover };
-inline constexpr std::array<std::string_view, 5> kGroupPrefixes = {
-    "", "ram.", "x-tern.", "x-tern.downtime-ns.", "x-tern.switchover."};
+enum class StatGroup { info, ram, tern, downtime, switchover, throttle };
+inline constexpr std::array<std::string_view, 6> kGroupPrefixes = {
+    "", "ram.", "x-tern.", "x-tern.downtime-ns.", "x-tern.switchover.", "x-tern.throttle."};
 
 struct StatisticRow {
   StatisticInfo info;
@@ -57,6 +57,14 @@ template <auto M>
 StatisticValue decision(const StatsSnapshot& s) {
   return value_of(s.switchover.*M);
 }
+template <auto M>
+StatisticValue throttle(const StatsSnapshot& s) {
+  return value_of(uint64_t{s.throttle.*M});
+}
+inline StatisticValue throttle_now(const StatsSnapshot& s) {
+  if (s.throttle.percent == 0) return {};
+  return value_of(uint64_t{s.throttle.percent});
+}
 /// Something that QEMU counts and no engine here does: it has not happened.
 inline StatisticValue never(const StatsSnapshot&) { return uint64_t{0}; }
 /// What is 0 by definition once the migration is over.
@@ -87,6 +95,7 @@ using G = StatGroup;
 using S = StatsSnapshot;
 using P = DowntimePhases;
 using D = SwitchoverDecision;
+using T = ThrottleStats;
 inline constexpr StatusMask kEver = kAnyStatus & ~bit(Status::none);
 inline constexpr StatusMask kDowntimeKnown = kPostcopy | bit(Status::completed);
 
@@ -116,6 +125,12 @@ inline constexpr auto kStatistics = [] {
        G::info,
        downtime,
        kDowntimeKnown},
+      {{"cpu-throttle-percentage", integer, "%", "0.4",
+        "How much of their time the vCPUs are held back (auto-converge); absent while they are "
+        "not."},
+       G::info,
+       throttle_now,
+       kRun},
       {{"error-desc", text, "", "0.1", "The first error, in words."},
        G::info,
        error_desc,
@@ -274,7 +289,7 @@ inline constexpr auto kStatistics = [] {
        true},
 
       {{"x-tern.switchover.bandwidth", integer, "bytes/s", "0.1",
-        "What the decision to switch over counted on."},
+        "What the decision to switch over counted on, of RAM (packed or not)."},
        G::switchover,
        decision<&D::bandwidth>,
        kEver,
@@ -290,6 +305,18 @@ inline constexpr auto kStatistics = [] {
        decision<&D::threshold_bytes>,
        kEver,
        true},
+      {{"x-tern.switchover.dirty-rate", integer, "bytes/s", "0.4",
+        "What became dirty in the last moments before it."},
+       G::switchover,
+       decision<&D::dirty_rate>,
+       kEver,
+       true},
+      {{"x-tern.switchover.overhead", integer, "ms", "0.4",
+        "What it kept of downtime-limit for more than sending RAM."},
+       G::switchover,
+       decision<&D::overhead_ms>,
+       kEver,
+       true},
       {{"x-tern.switchover.expected-downtime", integer, "ms", "0.1", "What it expected."},
        G::switchover,
        decision<&D::expected_downtime_ms>,
@@ -299,6 +326,25 @@ inline constexpr auto kStatistics = [] {
         "What was dirty when the guest stood still."},
        G::switchover,
        decision<&D::final_dirty_bytes>,
+       kEver,
+       true},
+      {{"x-tern.switchover.measured-bandwidth", integer, "bytes/s", "0.4",
+        "How fast that was sent, in the end."},
+       G::switchover,
+       decision<&D::measured_bandwidth>,
+       kEver,
+       true},
+
+      {{"x-tern.throttle.highest-percentage", integer, "%", "0.4",
+        "The strongest throttle of this migration."},
+       G::throttle,
+       throttle<&T::highest_percent>,
+       kEver,
+       true},
+      {{"x-tern.throttle.percent-ms", integer, "%*ms", "0.4",
+        "What throttling took from each vCPU: percentage times time, summed up."},
+       G::throttle,
+       throttle<&T::percent_ms>,
        kEver,
        true},
   });

@@ -1,40 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// When to sync and when to stop the guest: a pure function of what is known.
+// When to look for dirty pages and when to stop the guest: pure functions of what is known.
 //
-// QEMU 10.2 syncs as soon as what it knows to be dirty is below the threshold, and stops the guest
-// if the sync finds no more than that. Here the guest stops for less time: a pass is always sent to
-// its end before the sync, and when the sync finds little enough, but much less than the one
-// before, another pass is tried, because the next sync will find less still. A guest that does not
-// shrink its dirty set any more is stopped as QEMU would. It is never stopped without a sync that
-// found the dirty set small (QEMU does with a threshold of 0).
+// A look is a harvest of the tracker: only right after one is it known what is dirty. QEMU 10.2
+// looks as soon as what it knows to be dirty is below the threshold, and stops the guest if the
+// look finds no more than that. tern takes the best moment it can foresee, not the next one:
+//
+//  - It looks every second also in the middle of a pass over RAM, so it has a dirty rate, knows
+//    what a look would find, and looks again when that fits into the downtime limit. A guest whose
+//    dirty set falls for a moment and rises again is caught in that moment, wherever in a pass it
+//    comes.
+//  - When the guest could be stopped, but what is still unsent and the dirty rate say that the rest
+//    will be less than half of it once that is sent, it goes on. If the rate is such that the rest
+//    does not shrink any more, or grows, the guest is stopped now.
+//  - The downtime limit is a budget for everything that has been measured, the last look included,
+//    not for the transfer alone.
+//  - It is never stopped without a look that found the dirty set small (QEMU 7.2 does so with a
+//    threshold of 0).
+//
+// QEMU's own rules are here, too, for comparison: x-switchover-policy.
 #pragma once
 
 #include <cstdint>
 
+#include "tern/clock.h"
+#include "tern/settings.h"
+
 namespace tern {
 
 struct SwitchoverInput {
-  uint64_t pending_bytes = 0;           ///< known dirty now
-  uint64_t pending_at_last_sync = 0;    ///< known dirty right after the last sync
-  uint64_t pending_at_sync_before = 0;  ///< and after the one before that
-  uint32_t passes_for_less = 0;         ///< passes made although the switchover was possible
-  uint64_t bandwidth = 0;               ///< bytes/s, 0: not known
+  uint64_t pending_bytes = 0;    ///< known dirty now
+  uint64_t unsent_bytes = 0;     ///< of these, still to be sent in this pass
+  uint64_t dirty_rate = 0;       ///< bytes/s that become dirty, recently
+  Nanoseconds since_look{0};     ///< age of the last look
+  Nanoseconds look_time{0};      ///< how long it took
+  uint32_t passes_for_less = 0;  ///< passes made although the switchover was possible
+  uint64_t bandwidth = 0;        ///< bytes/s, 0: not known
   uint64_t downtime_limit_ms = 300;
   bool may_switch = true;    ///< switchover-ack arrived or is not wanted
-  bool just_synced = false;  ///< pending is exact
+  bool just_looked = false;  ///< pending is exact
+  bool can_look = true;      ///< the guest runs and something tracks it
 };
 
-enum class SwitchoverAction { send, sync, switch_over };
+enum class SwitchoverAction { send, look, switch_over };
 
 struct SwitchoverVerdict {
   SwitchoverAction action = SwitchoverAction::send;
-  bool pass_for_less = false;  ///< could stop now, but the next sync will find much less
-  uint64_t threshold_bytes = 0;
-  uint64_t expected_downtime_ms =
-      0;  ///< to send what was dirty at the last sync; INT64_MAX without a bandwidth
+  bool pass_for_less = false;         ///< could stop now, but the rest will be much less soon
+  uint64_t threshold_bytes = 0;       ///< what fits into the downtime limit
+  uint64_t overhead_ms = 0;           ///< of the limit, what is not for sending
+  uint64_t expected_downtime_ms = 0;  ///< were it stopped now; INT64_MAX without a bandwidth
 };
 
+/// tern's rules.
 SwitchoverVerdict decide_switchover(const SwitchoverInput& in) noexcept;
+
+/// Those of a QEMU. `bandwidth` is that of WindowBandwidth. A look there begins a new pass.
+SwitchoverVerdict decide_as_qemu(const SwitchoverInput& in, SwitchoverPolicy version) noexcept;
 
 }  // namespace tern

@@ -27,10 +27,22 @@ Json& object_of(Json& info, StatGroup group) noexcept {
       return info["x-tern"]["downtime-ns"];
     case StatGroup::switchover:
       return info["x-tern"]["switchover"];
+    case StatGroup::throttle:
+      return info["x-tern"]["throttle"];
     case StatGroup::info:
       break;
   }
   return info;
+}
+
+/// Where the throttle went: a list, no statistic of one value.
+Json course_of(const ThrottleStats& throttle) noexcept {
+  Json course = Json::array();
+  for (const ThrottleStats::Step& step : throttle.course) {
+    course.push_back(
+        Json{{"time", static_cast<uint64_t>(step.at.count())}, {"percentage", step.percent}});
+  }
+  return course;
 }
 
 void put(const StatsSnapshot& stats, bool incoming, Json& info) noexcept {
@@ -41,6 +53,7 @@ void put(const StatsSnapshot& stats, bool incoming, Json& info) noexcept {
     if (std::holds_alternative<std::monostate>(value)) continue;
     object_of(info, row.group)[std::string(row.leaf())] = json_of(value);
   }
+  object_of(info, StatGroup::throttle)["course"] = course_of(stats.throttle);
 }
 
 }  // namespace

@@ -91,10 +91,23 @@ constexpr auto kDowntimeMembers = members_of<StatGroup::downtime>(false);
 constexpr QapiType kDowntimePhases = object("XTernDowntime", kDowntimeMembers);
 constexpr auto kSwitchoverMembers = members_of<StatGroup::switchover>(false);
 constexpr QapiType kSwitchover = object("XTernSwitchover", kSwitchoverMembers);
+constexpr auto kThrottleStepMembers = std::to_array<QapiMember>({
+    {"time", &kUint64},
+    {"percentage", &kUint64},
+});
+constexpr QapiType kThrottleStep = object("XTernThrottleStep", kThrottleStepMembers);
+constexpr QapiType kThrottleCourse = list_of(kThrottleStep);
+constexpr auto kThrottleMembers = [] {
+  auto members = members_of<StatGroup::throttle, 1>(false);
+  members[members.size() - 1] = {"course", &kThrottleCourse};
+  return members;
+}();
+constexpr QapiType kThrottle = object("XTernThrottle", kThrottleMembers);
 constexpr auto kTernMembers = [] {
-  auto members = members_of<StatGroup::tern, 2>(false);
-  members[members.size() - 2] = {"downtime-ns", &kDowntimePhases};
-  members[members.size() - 1] = {"switchover", &kSwitchover};
+  auto members = members_of<StatGroup::tern, 3>(false);
+  members[members.size() - 3] = {"downtime-ns", &kDowntimePhases};
+  members[members.size() - 2] = {"switchover", &kSwitchover};
+  members[members.size() - 1] = {"throttle", &kThrottle};
   return members;
 }();
 constexpr QapiType kTernInfo = object("XTernInfo", kTernMembers);

@@ -30,6 +30,10 @@ class RunStates final : public VcpuControl {
   /// come while it loads.
   Result<void> resume_all() noexcept override TERN_EXCLUDES(vcpus_mutex_);
   void set_stopped_state(RunState state) noexcept override TERN_EXCLUDES(vcpus_mutex_);
+  uint32_t vcpu_count() const noexcept override { return vcpus_.vcpu_count(); }
+  void hold_vcpu(uint32_t vcpu, Nanoseconds time) noexcept override {
+    vcpus_.hold_vcpu(vcpu, time);
+  }
 
   // For commands.
   /// Errors: failed_precondition (switchover in progress, reset required); those of the VMM.

@@ -2,6 +2,7 @@
 #include "migration/source/precopy.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "migration/stream/framing.h"
 #include "ram/wire/ram_record.h"
@@ -12,9 +13,9 @@ namespace {
 constexpr uint64_t kChunkBytes = 2u << 20;           // between two looks at cancel, rate and errors
 constexpr uint64_t kPartBytes = 64u << 20;           // a section is at most this long,
 constexpr Nanoseconds kPartTime = Milliseconds(50);  // or this (QEMU's limit for one iteration)
-constexpr Nanoseconds kRatePeriod = Milliseconds(1000);
 constexpr Nanoseconds kIdleWait = Milliseconds(10);  // nothing to send, not yet allowed to switch
 constexpr uint64_t kFewBytes = 64 * kTargetPageBytes;
+constexpr uint64_t kDrained = 64 * 1024;  // in a socket's queue: what is left is on its way
 constexpr size_t kRunsPerCommand = 2048;  // 32 KiB of payload, half of what be16 allows
 
 /// QEMU up to 8.0 waits for the channels at the end of every section.
@@ -34,7 +35,7 @@ ZeroPageDetection zero_page_place(const SourceContext& context, bool multifd) no
 }
 
 Precopy::Precopy(SourceContext& context, SourceLink& link, const GuestMemory& memory,
-                 const PageOps& ops, MultifdSource* multifd) noexcept
+                 const PageOps& ops, MultifdSource* multifd, ThreadList& threads) noexcept
     : context_(context),
       link_(link),
       memory_(memory),
@@ -42,6 +43,8 @@ Precopy::Precopy(SourceContext& context, SourceLink& link, const GuestMemory& me
       sync_per_section_(syncs_per_section(context.dialect)),
       sender_(memory, link.out(), context.progress.ram, ops,
               {zero_page_place(context, multifd != nullptr) == ZeroPageDetection::legacy, multifd}),
+      convergence_(context, threads),
+      next_(memory.blocks()),
       holes_(memory.blocks()) {}
 
 Precopy::~Precopy() {
@@ -85,6 +88,7 @@ Result<void> Precopy::find_holes() noexcept {
 }
 
 Result<void> Precopy::set_up() noexcept {
+  TERN_TRY(convergence_.check_machine());
   TERN_TRY(start_tracking());
   TERN_TRY(find_holes());
   StreamWriter& out = link_.out();
@@ -99,8 +103,7 @@ Result<void> Precopy::set_up() noexcept {
       Milliseconds(context_.live.downtime_limit_ms.load(std::memory_order_relaxed)));
   context_.progress.dirty_sync_count.add(1);
   context_.session.tell(PassStarted{1});
-  pending_at_sync_ = sender_.pending_bytes();
-  last_sync_ = last_rate_ = context_.clock.now();
+  convergence_.begin();
   account();
   return {};
 }
@@ -202,33 +205,46 @@ void Precopy::account() noexcept {
   (limited_ && context_.machine.vcpus->run_state() == RunState::running ? p.precopy_bytes
                                                                         : p.downtime_bytes)
       .add(bytes);
-  p.remaining.set(sender_.pending_bytes() + holes_.count() * kTargetPageBytes);
+  p.remaining.set(pending_bytes() + holes_.count() * kTargetPageBytes);
   p.tick();
 }
 
-Result<void> Precopy::sync() noexcept {
-  if (tracking_) {
-    const uint64_t new_pages =
-        TERN_TRY(context_.machine.tracker->harvest(sender_.dirty()).context("dirty sync"));
-    period_dirty_pages_ += new_pages;
+uint64_t Precopy::pending_bytes() const noexcept {
+  return sender_.pending_bytes() + next_.count() * kTargetPageBytes;
+}
+
+// Into next_, and out of this pass.
+Result<void> Precopy::harvest() noexcept {
+  if (!tracking_) return {};
+  TERN_TRY(context_.machine.tracker->harvest(next_).context("dirty sync"));
+  sender_.dirty().clear_maps(next_);
+  return {};
+}
+
+void Precopy::begin_pass() noexcept {
+  if (sender_.pending_bytes() == 0) {
+    std::swap(sender_.dirty(), next_);
+  } else {
+    sender_.dirty().or_maps(next_);
+    for (size_t b = 0; b < memory_.count(); ++b) next_.block(b).clear_run({0, UINT64_MAX});
   }
   round_begins_ = true;
-  const Nanoseconds now = context_.clock.now();
-  last_sync_ = now;
-  pending_at_sync_before_ = pending_at_sync_;
-  pending_at_sync_ = sender_.pending_bytes();
   Progress& p = context_.progress;
   p.dirty_sync_count.add(1);
-  p.remaining.set(pending_at_sync_);
-  if (now - last_rate_ > kRatePeriod) {
-    const auto ms =
-        static_cast<uint64_t>(std::chrono::duration_cast<Milliseconds>(now - last_rate_).count());
-    p.dirty_pages_rate.set(period_dirty_pages_ * 1000 / ms);
-    period_dirty_pages_ = 0;
-    last_rate_ = now;
-  }
   context_.session.tell(PassStarted{p.dirty_sync_count.get()});
-  return {};
+}
+
+Result<void> Precopy::look() noexcept {
+  const Nanoseconds start = context_.clock.now();
+  const uint64_t before = pending_bytes();
+  TERN_TRY(harvest());
+  Convergence::Look look;
+  look.new_bytes = pending_bytes() - before;
+  look.took = context_.clock.now() - start;
+  look.sent_bytes = bytes_put();
+  if (sender_.pending_bytes() == 0 || !convergence_.looks_within_passes()) begin_pass();
+  context_.progress.remaining.set(pending_bytes());
+  return convergence_.looked(look);
 }
 
 Result<void> Precopy::send_part() noexcept {
@@ -244,19 +260,29 @@ Result<void> Precopy::send_part() noexcept {
         rate == 0 ? kChunkBytes : std::clamp<uint64_t>(rate / 100, 1, kChunkBytes);
     if (multifd_ != nullptr) multifd_->set_pace(rate, chunk, sender_.pending_bytes());
     const Nanoseconds before = context_.clock.now();
-    const uint64_t from = bytes_put();
     const uint64_t pages = progress.pages();
     const uint64_t normal = progress.normal_pages();
     TERN_TRY(sender_.send_dirty(chunk));
     TERN_TRY(link_.out().flush());
-    bandwidth_.add(bytes_put() - from, progress.pages() - pages, progress.normal_pages() - normal,
-                   context_.clock.now() - before);
+    if (rate != 0) wait_until_drained(Nanoseconds(chunk * 1000 / rate * 1000000 + 1000000));
+    const uint64_t with_data = progress.normal_pages() - normal;
+    convergence_.sent(
+        {with_data, progress.pages() - pages - with_data, context_.clock.now() - before});
     account();
     TERN_TRY(context_.check());
     TERN_TRY(wait_for_rate());
     if (bytes_put() - begin >= kPartBytes || context_.clock.now() - start >= kPartTime) break;
   }
   return end_section();
+}
+
+// With a limit every piece fits into the socket's buffer, which takes it at the speed of memory:
+// how fast the link is shows only when the kernel has got rid of it. We would wait anyway.
+void Precopy::wait_until_drained(Nanoseconds at_most) noexcept {
+  const Nanoseconds start = context_.clock.now();
+  while (link_.channel().queued() > kDrained && context_.clock.now() - start < at_most) {
+    context_.answers.sleep(Milliseconds(1));
+  }
 }
 
 Result<void> Precopy::wait_for_rate() noexcept {
@@ -277,50 +303,26 @@ Result<void> Precopy::wait_for_rate() noexcept {
   return {};
 }
 
-SwitchoverInput Precopy::input(bool just_synced) const noexcept {
-  SwitchoverInput in;
-  const uint64_t given = context_.live.avail_switchover_bandwidth.load(std::memory_order_relaxed);
-  in.bandwidth = given != 0 ? given : bandwidth_.bytes_per_s();
-  in.pending_bytes = sender_.pending_bytes();
-  in.pending_at_last_sync = pending_at_sync_;
-  in.pending_at_sync_before = pending_at_sync_before_;
-  in.passes_for_less = passes_for_less_;
-  in.downtime_limit_ms = context_.live.downtime_limit_ms.load(std::memory_order_relaxed);
-  in.just_synced = just_synced;
-  in.may_switch = !context_.settings.switchover_ack || context_.answers.said().switchover_ack ||
-                  context_.machine.vcpus->run_state() != RunState::running;
-  return in;
-}
-
 Result<void> Precopy::iterate() noexcept {
   TERN_TRY(send_holes());
-  bool just_synced = false;
   for (;;) {
     TERN_TRY(context_.check());
     TERN_TRY(link_.keep_alive());
-    const SwitchoverInput in = input(just_synced);
-    const SwitchoverVerdict verdict = decide_switchover(in);
-    if (in.bandwidth != 0) {
-      context_.progress.set_expected_downtime(Milliseconds(verdict.expected_downtime_ms));
-    }
+    const SwitchoverVerdict verdict =
+        convergence_.decide({pending_bytes(), sender_.pending_bytes(), bytes_put()});
     if (verdict.action == SwitchoverAction::switch_over) {
-      decision_ = {in.bandwidth, in.pending_bytes, verdict.threshold_bytes,
-                   verdict.expected_downtime_ms, 0};
+      decision_ = convergence_.believed();
       context_.progress.set_decision(decision_);
       return {};
     }
-    if (verdict.action == SwitchoverAction::sync) {
-      // A guest that dirties a page now and then must not cause a sync per page.
-      const Nanoseconds since = context_.clock.now() - last_sync_;
-      if (since < kIdleWait && pending_at_sync_ <= kFewBytes)
+    if (verdict.action == SwitchoverAction::look) {
+      // A guest that dirties a page now and then must not cause a look per page.
+      const Nanoseconds since = convergence_.since_look();
+      if (since < kIdleWait && pending_bytes() <= kFewBytes) {
         context_.answers.sleep(kIdleWait - since);
-      TERN_TRY(sync());
-      just_synced = true;
-      continue;
-    }
-    just_synced = false;
-    if (verdict.pass_for_less) ++passes_for_less_;
-    if (sender_.pending_bytes() == 0) {
+      }
+      TERN_TRY(look());
+    } else if (sender_.pending_bytes() == 0) {
       context_.answers.sleep(kIdleWait);
     } else {
       TERN_TRY(send_part());
@@ -329,8 +331,10 @@ Result<void> Precopy::iterate() noexcept {
 }
 
 Result<void> Precopy::final_sync() noexcept {
-  TERN_TRY(sync());
+  TERN_TRY(harvest());
+  begin_pass();
   decision_.final_dirty_bytes = sender_.pending_bytes();
+  context_.progress.remaining.set(decision_.final_dirty_bytes);
   context_.progress.set_decision(decision_);
   return {};
 }
@@ -338,6 +342,7 @@ Result<void> Precopy::final_sync() noexcept {
 Result<void> Precopy::send_rest() noexcept {
   limited_ = false;
   if (multifd_ != nullptr) multifd_->set_pace(0, kChunkBytes, sender_.pending_bytes());
+  const Nanoseconds start = context_.clock.now();
   TERN_TRY(write_section_part(link_.out(), kItemSectionEnd, kRamSectionId));
   TERN_TRY(begin_round());
   while (sender_.pending_bytes() != 0) {
@@ -349,6 +354,12 @@ Result<void> Precopy::send_rest() noexcept {
   if (multifd_ != nullptr && !sync_per_section_) TERN_TRY(sync_channels());
   TERN_TRY(end_section());
   account();
+  const Nanoseconds took = context_.clock.now() - start;
+  if (took.count() > 0) {
+    decision_.measured_bandwidth = static_cast<uint64_t>(
+        static_cast<double>(decision_.final_dirty_bytes) * 1e9 / static_cast<double>(took.count()));
+    context_.progress.set_decision(decision_);
+  }
   return {};
 }
 

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Precopy: sends RAM in passes while the guest runs, until little enough is left. It owns the
-// tracker's start and stop and the dirty bitmap; when to stop the guest is policy/switchover's
-// word.
+// tracker's start and stop and the dirty bitmaps; when to look at the tracker and when to stop the
+// guest is Convergence's word.
+//
+// There are two bitmaps: what is to be sent in this pass, and what a look in the middle of it found
+// dirty, which is for the next one. What a look finds and this pass has not sent yet moves to the
+// next, too: a page that was written just now will be written again before long, and is sent when
+// it has come to rest, or at the end.
 #pragma once
 
-#include "migration/policy/bandwidth.h"
-#include "migration/policy/switchover.h"
+#include "migration/source/convergence.h"
 #include "migration/source/multifd_source.h"
 #include "migration/source/source_context.h"
 #include "migration/source/source_link.h"
@@ -26,8 +30,8 @@ class Precopy {
  public:
   /// `multifd`: the channels that carry the pages, nullptr where the main one does.
   Precopy(SourceContext& context, SourceLink& link, const GuestMemory& memory, const PageOps& ops,
-          MultifdSource* multifd) noexcept;
-  /// Stops the tracker.
+          MultifdSource* multifd, ThreadList& threads) noexcept;
+  /// Stops the tracker and whatever holds the guest back.
   ~Precopy();
 
   /// Starts tracking, sends the block list and the ranges that were never touched.
@@ -39,21 +43,25 @@ class Precopy {
   /// With the guest stopped: what is left, as the END section.
   Result<void> send_rest() noexcept;
 
-  const SwitchoverDecision& decision() const noexcept { return decision_; }
+  /// The guest gets all of its time back (after a failure, before it runs on). Idempotent.
+  void release_guest() noexcept { convergence_.release_guest(); }
 
  private:
   Result<void> start_tracking() noexcept;
   Result<void> find_holes() noexcept;
   Result<void> send_holes() noexcept;
   Result<void> send_hole_runs() noexcept;
-  Result<void> sync() noexcept;
+  uint64_t pending_bytes() const noexcept;
+  Result<void> look() noexcept;
+  Result<void> harvest() noexcept;
+  void begin_pass() noexcept;
   Result<void> send_part() noexcept;
   Result<void> sync_channels() noexcept;
   Result<void> begin_round() noexcept;
   Result<void> end_section() noexcept;
   uint64_t bytes_put() const noexcept;
   Result<void> wait_for_rate() noexcept;
-  SwitchoverInput input(bool just_synced) const noexcept;
+  void wait_until_drained(Nanoseconds at_most) noexcept;
   void account() noexcept;
 
   SourceContext& context_;
@@ -63,18 +71,13 @@ class Precopy {
   const bool sync_per_section_;
   RamSender sender_;
   transport::Limiter limiter_;
-  BandwidthEstimator bandwidth_;
+  Convergence convergence_;
+  DirtyBitmap next_;  // pages for the next pass; none of them is in sender_.dirty()
   SwitchoverDecision decision_;
   bool tracking_ = false;
   bool limited_ = true;
-  bool round_begins_ = false;  // there was a harvest: a page may be sent again from here on
+  bool round_begins_ = false;  // a pass begins: a page may be sent again from here on
   DirtyBitmap holes_;
-  uint64_t pending_at_sync_ = 0;
-  uint64_t pending_at_sync_before_ = 0;
-  uint32_t passes_for_less_ = 0;
-  Nanoseconds last_sync_{0};
-  Nanoseconds last_rate_{0};
-  uint64_t period_dirty_pages_ = 0;
   uint64_t offset_accounted_ = 0;
   uint64_t charged_ = 0;
 };

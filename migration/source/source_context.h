@@ -23,11 +23,21 @@ struct LiveSettings {
   std::atomic<uint64_t> max_bandwidth{0};
   std::atomic<uint64_t> avail_switchover_bandwidth{0};
   std::atomic<uint64_t> downtime_limit_ms{300};
+  std::atomic<uint32_t> throttle_trigger_threshold{50};
+  std::atomic<uint32_t> cpu_throttle_initial{20};
+  std::atomic<uint32_t> cpu_throttle_increment{10};
+  std::atomic<bool> cpu_throttle_tailslow{false};
+  std::atomic<uint32_t> max_cpu_throttle{99};
 
   void store(const Settings& s) noexcept {
     max_bandwidth.store(s.max_bandwidth, std::memory_order_relaxed);
     avail_switchover_bandwidth.store(s.avail_switchover_bandwidth, std::memory_order_relaxed);
     downtime_limit_ms.store(s.downtime_limit, std::memory_order_relaxed);
+    throttle_trigger_threshold.store(s.throttle_trigger_threshold, std::memory_order_relaxed);
+    cpu_throttle_initial.store(s.cpu_throttle_initial, std::memory_order_relaxed);
+    cpu_throttle_increment.store(s.cpu_throttle_increment, std::memory_order_relaxed);
+    cpu_throttle_tailslow.store(s.cpu_throttle_tailslow, std::memory_order_relaxed);
+    max_cpu_throttle.store(s.max_cpu_throttle, std::memory_order_relaxed);
   }
 };
 

@@ -105,7 +105,7 @@ Result<void> SourceImpl::migrate() noexcept {
   const PageOps& ops = best_page_ops();
   progress_.set_choice(Progress::Choice::page_ops, ops.name);
   if (multifd_) TERN_TRY(agree_on_packets());
-  precopy_ = std::make_unique<Precopy>(context_, *link_, memory_, ops, multifd_.get());
+  precopy_ = std::make_unique<Precopy>(context_, *link_, memory_, ops, multifd_.get(), threads_);
   TERN_TRY(unplug_.request());
   TERN_TRY(start_tracker_service());
   TERN_TRY(precopy_->set_up());
@@ -263,6 +263,7 @@ void SourceImpl::finish(Result<void> result) noexcept {
     session_.fail(result.error()).ignore("every running state takes an error");
   }
   progress_.set_downtime(switchover_ ? switchover_->phases() : DowntimePhases{}, false);
+  if (precopy_) precopy_->release_guest();
   if (switchover_) {
     const auto undone = switchover_->undo();
     if (!undone) {

@@ -6,6 +6,7 @@
 //   mig/src/return  ReturnListener::run, started once the connection stands
 //   mig/src/fault   DirtyTracker::run_service, only for trackers that need it
 //   mig/src/send_N  those of MultifdSource
+//   mig/src/throttl that of CpuThrottle
 #pragma once
 
 #include <thread>

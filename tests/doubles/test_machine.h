@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <memory>
@@ -80,6 +81,24 @@ class TestMachine final : public VcpuControl, public DeviceSection, public LogSi
   void set_stopped_state(RunState state) noexcept override {
     const std::lock_guard lock(mutex_);
     state_ = state;
+  }
+
+  uint32_t vcpu_count() const noexcept override { return 1; }
+  void hold_vcpu(uint32_t vcpu, Nanoseconds time) noexcept override {
+    if (vcpu != 0) std::abort();
+    const std::lock_guard lock(mutex_);
+    held_until_ = std::chrono::steady_clock::now() + time;
+    if (time.count() > 0) ++holds_;
+    changed_.notify_all();
+  }
+  uint64_t holds() const {
+    const std::lock_guard lock(mutex_);
+    return holds_;
+  }
+  /// Whether the last word was that it may run.
+  bool held() const {
+    const std::lock_guard lock(mutex_);
+    return std::chrono::steady_clock::now() < held_until_;
   }
 
   // ---- DeviceSection: where the guest is
@@ -162,6 +181,11 @@ class TestMachine final : public VcpuControl, public DeviceSection, public LogSi
         changed_.notify_all();
         changed_.wait(lock, [this] { return quit_ || state_ == RunState::running; });
         if (quit_) return;
+        while (!quit_ && state_ == RunState::running &&
+               std::chrono::steady_clock::now() < held_until_) {
+          changed_.wait_until(lock, held_until_);
+        }
+        if (quit_ || state_ != RunState::running) continue;
         writing_ = true;
       }
       for (int i = 0; i < 32; ++i) {
@@ -185,6 +209,8 @@ class TestMachine final : public VcpuControl, public DeviceSection, public LogSi
   RunState state_;
   bool writing_ = false;
   bool quit_ = false;
+  std::chrono::steady_clock::time_point held_until_;
+  uint64_t holds_ = 0;
   uint64_t next_page_ = 0;
   std::atomic<uint64_t> rounds_{0};
   std::mutex log_mutex_;

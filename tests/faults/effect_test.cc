@@ -141,8 +141,11 @@ TEST(Effect, avail_switchover_bandwidth) {
   EXPECT_NE(decision_with(0, 300).bandwidth, 1ull << 40) << "measured";
 }
 TEST(Effect, downtime_limit) {
-  EXPECT_EQ(decision_with(1000000000, 300).threshold_bytes, 300000000u);
-  EXPECT_EQ(decision_with(1000000000, 70).threshold_bytes, 70000000u);
+  for (const uint64_t limit : {300, 70}) {
+    const SwitchoverDecision decision = decision_with(1000000000, limit);
+    EXPECT_EQ(decision.threshold_bytes, (limit - decision.overhead_ms) * 1000000);
+    EXPECT_LE(decision.overhead_ms, limit / 2);
+  }
 }
 
 TEST(Effect, x_peer_version) {

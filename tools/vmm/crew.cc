@@ -11,6 +11,7 @@ namespace tern::vmm {
 Result<std::unique_ptr<Crew>> Crew::create(uint32_t count, Work work) noexcept {
   std::unique_ptr<Crew> crew(new Crew(std::move(work)));
   crew->threads_.reserve(count);
+  for (uint32_t i = 0; i < count; ++i) crew->holds_.push_back(std::make_unique<Hold>());
   for (uint32_t i = 0; i < count; ++i) {
     try {
       crew->threads_.emplace_back([raw = crew.get(), i] { raw->thread_main(i); });
@@ -67,8 +68,33 @@ void Crew::stop() noexcept {
   std::unique_lock lock(mutex_);
   running_ = false;
   stopping_ = true;
-  for (uint32_t i = 0; i < threads_.size(); ++i) work_.kick(i, threads_[i]);
+  for (uint32_t i = 0; i < threads_.size(); ++i) {
+    hold(i, Nanoseconds(0));
+    work_.kick(i, threads_[i]);
+  }
   idle_.wait(lock, [this] { return parked_ == threads_.size(); });
+}
+
+void Crew::hold(uint32_t index, Nanoseconds time) noexcept {
+  if (index >= holds_.size()) return;
+  Hold& hold = *holds_[index];
+  {
+    const std::lock_guard lock(hold.mutex);
+    hold.until = std::chrono::steady_clock::now() + time;
+    hold.on = time.count() > 0 && !stopping();
+    hold.over.notify_all();
+  }
+  if (hold.on && work_.nudge) work_.nudge(index, threads_[index]);
+}
+
+void Crew::wait_while_held(uint32_t index) const noexcept {
+  Hold& hold = *holds_[index];
+  std::unique_lock lock(hold.mutex);
+  // stop() makes stopping() true before it takes the lock: it cannot fall between test and wait.
+  while (hold.on && !stopping() && std::chrono::steady_clock::now() < hold.until) {
+    hold.over.wait_until(lock, hold.until);
+  }
+  hold.on = false;
 }
 
 bool Crew::parked() const noexcept {

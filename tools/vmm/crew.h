@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -13,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "tern/clock.h"
 #include "tern/result.h"
 
 namespace tern::vmm {
@@ -28,6 +30,9 @@ class Crew {
     /// Called once per vCPU by stop(), after stopping() became true: makes a `run` that blocks come
     /// back.
     std::function<void(uint32_t index, std::thread& thread)> kick;
+    /// Called by hold(): makes a `run` that is in the guest look at held(). Empty where it looks
+    /// often by itself.
+    std::function<void(uint32_t index, std::thread& thread)> nudge = {};
   };
 
   /// Errors: resource_exhausted (threads).
@@ -41,12 +46,30 @@ class Crew {
   bool stopping() const noexcept { return stopping_.load(); }
   bool parked() const noexcept;
 
+  /// Keeps vCPU `index` out of the guest for `time` from now; zero lets it go on. Any thread, at
+  /// any time; stop() ends it.
+  void hold(uint32_t index, Nanoseconds time) noexcept;
+  /// For `run`: whether to come out of the guest and call wait_while_held.
+  bool held(uint32_t index) const noexcept {
+    return holds_[index]->on.load(std::memory_order_relaxed);
+  }
+  /// Returns when the hold is over or the machine stops.
+  void wait_while_held(uint32_t index) const noexcept;
+
  private:
+  struct Hold {
+    std::atomic<bool> on = false;
+    std::mutex mutex;
+    std::condition_variable over;
+    std::chrono::steady_clock::time_point until;  ///< guarded by mutex
+  };
+
   explicit Crew(Work work) noexcept : work_(std::move(work)) {}
   void thread_main(uint32_t index) noexcept;
 
   const Work work_;
   std::vector<std::thread> threads_;
+  std::vector<std::unique_ptr<Hold>> holds_;
   std::atomic<bool> stopping_ = true;
   mutable std::mutex mutex_;
   std::condition_variable go_;

@@ -54,6 +54,7 @@ std::array<std::byte, kParamsBytes> encode_params(const GuestParams& params) noe
   store_le<uint64_t>(block, kPagesOffset, params.pages);
   store_le<uint64_t>(block, kTicksOffset, params.ticks_per_page);
   store_le<uint32_t>(block, kVcpusOffset, params.vcpus);
+  store_le<uint32_t>(block, kParamsFlagsOffset, params.as_work ? kParamsFlagWork : 0);
   return block;
 }
 
@@ -68,6 +69,7 @@ Result<ParamBlock> decode_params(std::span<const std::byte> block) noexcept {
   out.params.pages = load_le<uint64_t>(block, kPagesOffset);
   out.params.ticks_per_page = load_le<uint64_t>(block, kTicksOffset);
   out.params.vcpus = load_le<uint32_t>(block, kVcpusOffset);
+  out.params.as_work = (load_le<uint32_t>(block, kParamsFlagsOffset) & kParamsFlagWork) != 0;
   TERN_TRY(check_params(out.params, UINT64_MAX));
   for (uint32_t i = 0; i < out.params.vcpus; ++i) {
     const size_t at = kParamsStatusOffset + i * 8ull;

@@ -24,6 +24,8 @@ inline constexpr uint64_t kMaxTicksPerPage = 86'400'000'000'000;
 inline constexpr uint64_t kParamsGpa = 0x500;
 inline constexpr uint32_t kParamsMagic = 0x4e524554;  // "TERN"
 inline constexpr uint32_t kParamsVersion = 1;
+inline constexpr size_t kParamsFlagsOffset = 0x24;
+inline constexpr uint32_t kParamsFlagWork = 1;
 inline constexpr size_t kParamsStatusOffset = 0x40;
 inline constexpr size_t kParamsBytes = kParamsStatusOffset + kMaxVcpus * 8;
 inline constexpr size_t kStatusFilledOffset = 0;
@@ -42,6 +44,7 @@ struct GuestParams {
   uint64_t ticks_per_page =
       0;               ///< 0 = full speed; TSC ticks under KVM, nanoseconds in the threads machine
   uint32_t vcpus = 1;  ///< 1..kMaxVcpus, not more than pages
+  bool as_work = false;  ///< time in which a vCPU does not run is lost; else the average is kept
   bool operator==(const GuestParams&) const = default;
 };
 

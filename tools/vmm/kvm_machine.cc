@@ -75,6 +75,8 @@ class KvmMachine final : public VmMachine, private PortBus {
     return make_kvm_bitmap_tracker(KvmVm{vm_.get(), slots_}, log);
   }
 
+  void hold_vcpu(uint32_t vcpu, Nanoseconds time) noexcept override { crew_->hold(vcpu, time); }
+
  protected:
   Result<void> stop_vcpus() noexcept override {
     crew_->stop();
@@ -176,14 +178,12 @@ Result<void> KvmMachine::create_vcpus() noexcept {
   if (::sigaction(kKickSignal, &action, nullptr) != 0) {
     return errno_error(ErrorCode::internal, "sigaction", errno);
   }
-  crew_ = TERN_TRY(Crew::create(vcpus(), {[this](uint32_t i) { run_vcpu(i); },
-                                          [this](uint32_t i, std::thread& thread) {
-                                            vcpus_[i]->kick();
-                                            // Fails only for a thread that has ended, which needs
-                                            // no kick.
-                                            [[maybe_unused]] const int sent =
-                                                ::pthread_kill(thread.native_handle(), kKickSignal);
-                                          }}));
+  const auto kick = [this](uint32_t i, std::thread& thread) {
+    vcpus_[i]->kick();
+    // Fails only for a thread that has ended, which needs no kick.
+    [[maybe_unused]] const int sent = ::pthread_kill(thread.native_handle(), kKickSignal);
+  };
+  crew_ = TERN_TRY(Crew::create(vcpus(), {[this](uint32_t i) { run_vcpu(i); }, kick, kick}));
   for (auto& vcpu : vcpus_) vcpu->attach(format_, *crew_);
   return {};
 }

@@ -85,9 +85,13 @@ VcpuEnd KvmVcpu::run() noexcept {
   __atomic_store_n(&run_->immediate_exit, 0, __ATOMIC_SEQ_CST);
   if (crew_->stopping()) return end_;
   while (end_ == VcpuEnd::none) {
+    if (crew_->held(index_)) crew_->wait_while_held(index_);
     if (::ioctl(fd_.get(), KVM_RUN, 0) == 0) {
       if (!handle_exit()) break;
     } else if (errno == EINTR) {
+      // Or else it is to be held: the next turn sees that. The same two steps as above, because the
+      // crew may stop at this moment.
+      __atomic_store_n(&run_->immediate_exit, 0, __ATOMIC_SEQ_CST);
       if (crew_->stopping()) break;
     } else if (errno != EAGAIN) {
       crash(errno_error(ErrorCode::device, "KVM_RUN", errno).message());

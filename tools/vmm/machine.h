@@ -44,6 +44,7 @@ class VmMachine : public VcpuControl {
   Result<RunState> pause_all(RunState state) noexcept final;
   Result<void> resume_all() noexcept final;
   void set_stopped_state(RunState state) noexcept final;
+  uint32_t vcpu_count() const noexcept final { return vcpus(); }
 
  protected:
   VmMachine(Ram ram, LogSink& log) noexcept;

@@ -100,6 +100,9 @@ void declare(CLI::App& app, Words& words, VmmOptions& options) {
                  "pages the test guest writes per second, all vCPUs together; 0 = full speed")
       ->type_name("PAGES")
       ->capture_default_str();
+  app.add_flag("--guest-work", options.guest.as_work,
+               "with --guest-rate: time in which a vCPU does not run is lost, as it is for work; "
+               "otherwise the guest makes up for it");
   app.add_option("--serial", options.serial,
                  "where the guest's serial port writes to: a file or stdio")
       ->type_name("FILE|stdio");

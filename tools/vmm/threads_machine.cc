@@ -7,6 +7,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <vector>
@@ -53,7 +54,13 @@ class Worker final : public DeviceSection {
 
   void run(int wake_fd) noexcept {
     deadline_ = clock_now();
-    while (!crew_->stopping()) step(wake_fd);
+    as_work_ = (load_le<uint32_t>({ram_.host, kParamsGpa + kParamsStatusOffset},
+                                  kParamsGpa + kParamsFlagsOffset) &
+                kParamsFlagWork) != 0;
+    while (!crew_->stopping()) {
+      if (crew_->held(index_)) crew_->wait_while_held(index_);
+      step(wake_fd);
+    }
   }
   /// Wakes a run that waits for its next page. (One that waits for the serial line polls wake_fd.)
   void kick() noexcept {
@@ -88,6 +95,7 @@ class Worker final : public DeviceSection {
   std::mutex mutex_;
   std::condition_variable woken_;
   Nanoseconds deadline_{0};  ///< when the next page may be written; starts anew with each run
+  bool as_work_ = false;     ///< read from the parameter block, which migrates with the RAM
   // ---- what migrates
   GuestParams params_;
   uint64_t filled_ = 0;  ///< pages
@@ -120,7 +128,7 @@ bool Worker::wait_for_pace() noexcept {
   const Nanoseconds ticks(static_cast<int64_t>(params_.ticks_per_page));
   Nanoseconds now = clock_now();
   // It stood still: no burst to make up for that. Below, the average rate is kept.
-  if (now > deadline_ + kMaxLate) deadline_ = now;
+  if (as_work_ || now > deadline_ + kMaxLate) deadline_ = std::max(now, deadline_);
   while (now < deadline_) {
     if (crew_->stopping()) return false;
     if (deadline_ - now > kSpin) {
@@ -219,6 +227,8 @@ class ThreadsMachine final : public VmMachine {
   Result<std::unique_ptr<DirtyTracker>> make_tracker(LogSink& log) noexcept override {
     return make_write_protect_tracker(options_.tracking, log);
   }
+
+  void hold_vcpu(uint32_t vcpu, Nanoseconds time) noexcept override { crew_->hold(vcpu, time); }
 
  protected:
   Result<void> stop_vcpus() noexcept override {

@@ -58,6 +58,7 @@ class TlsChannel final : public Channel {
   void finish_writing() noexcept override;
   bool peer_closed() noexcept override { return inner_->peer_closed(); }
   bool bidirectional() const noexcept override { return inner_->bidirectional(); }
+  uint64_t queued() const noexcept override { return inner_->queued(); }
   std::string describe() const noexcept override { return inner_->describe() + " with TLS"; }
 
  private:

@@ -26,7 +26,7 @@ extern "C" {
 
 /* ---- version ------------------------------------------------------------------------------- */
 
-/// The version of the library that is loaded ("0.3.0"); TERN_VERSION_STRING is that of the headers.
+/// The version of the library that is loaded ("0.4.0"); TERN_VERSION_STRING is that of the headers.
 TERN_C_API const char* tern_version_string(void) TERN_NOTHROW;
 /// The same as numbers; each pointer may be NULL.
 TERN_C_API void tern_version(uint32_t* major, uint32_t* minor, uint32_t* micro) TERN_NOTHROW;

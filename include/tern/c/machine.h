@@ -309,6 +309,13 @@ typedef struct tern_vcpu_callbacks {
   int (*resume_all)(void* user, tern_error** error);
   /// The guest stays stopped, only the reason changes.
   void (*set_stopped_state)(void* user, int state);
+  /// Throttling (auto-converge, dirty-limit); both or none. How many vCPUs hold_vcpu takes,
+  /// numbered from 0.
+  uint32_t (*vcpu_count)(void* user);
+  /// Takes the vCPU out of the guest as soon as possible and keeps it out for so many ns; it goes
+  /// on by itself. Must not wait for that. A second hold takes the place of the first, counted from
+  /// now (0: it goes on at once); a stop of the guest ends every hold. Any thread, at any time.
+  void (*hold_vcpu)(void* user, uint32_t vcpu, int64_t ns);
 } tern_vcpu_callbacks;
 
 /// A device that the guest must let go of before it can migrate. Called on mig/src/main, one call

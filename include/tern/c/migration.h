@@ -52,6 +52,19 @@ TERN_C_API size_t tern_stats_channel_count(const tern_stats* stats) TERN_NOTHROW
 TERN_C_API int tern_stats_channel_at(const tern_stats* stats, size_t index,
                                      tern_channel_stats* channel, tern_error** error) TERN_NOTHROW;
 
+/// One step of auto-converge: from `at_ms` after the migration began the vCPUs were held back for
+/// this percentage of their time; 0: not any more.
+typedef struct tern_throttle_step {
+  size_t size;
+  uint64_t at_ms;
+  uint64_t percent;
+} tern_throttle_step;
+TERN_C_API size_t tern_stats_throttle_step_count(const tern_stats* stats) TERN_NOTHROW;
+/// Fills `step`, whose size must be set. Errors: invalid_argument (index).
+TERN_C_API int tern_stats_throttle_step_at(const tern_stats* stats, size_t index,
+                                           tern_throttle_step* step,
+                                           tern_error** error) TERN_NOTHROW;
+
 enum tern_statistic_type {
   TERN_STATISTIC_INTEGER = 0,
   TERN_STATISTIC_REAL = 1,

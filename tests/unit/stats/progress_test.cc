@@ -141,7 +141,7 @@ TEST(Progress, downtime_is_told_only_when_it_is_over_and_is_the_sum_of_its_phase
 
 TEST(Progress, what_was_decided_and_chosen_is_in_the_snapshot) {
   Fixture f;
-  f.progress.set_decision({1, 2, 3, 4, 5});
+  f.progress.set_decision({1, 2, 3, 4, 5, 6, 7, 8});
   f.progress.set_expected_downtime(ms(70));
   f.progress.set_ending(Ending::kept);
   f.progress.set_choice(Progress::Choice::tracker, "wp-async");
@@ -150,8 +150,8 @@ TEST(Progress, what_was_decided_and_chosen_is_in_the_snapshot) {
   f.progress.set_choice(Progress::Choice::peer, "qemu");
   f.progress.set_choice(Progress::Choice::transport, "tcp:h:1");
   const StatsSnapshot s = f.progress.snapshot();
-  EXPECT_EQ(s.switchover.threshold_bytes, 3u);
-  EXPECT_EQ(s.switchover.final_dirty_bytes, 5u);
+  EXPECT_EQ(s.switchover.threshold_bytes, 4u);
+  EXPECT_EQ(s.switchover.measured_bandwidth, 8u);
   EXPECT_EQ(s.expected_downtime, ms(70));
   EXPECT_EQ(s.ending, Ending::kept);
   EXPECT_EQ(s.tracker, "wp-async");

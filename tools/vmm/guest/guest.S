@@ -15,6 +15,8 @@
 #   +0x00 u32 magic "TERN"     +0x04 u32 version 1
 #   +0x08 u64 range start      +0x10 u64 range length in pages    (both below 4 GiB here)
 #   +0x18 u64 TSC ticks per page, 0 = full speed                  +0x20 u32 number of vCPUs
+#   +0x24 u32 flags; bit 0: a page takes its ticks from when it is begun, so that time in which the
+#         vCPU did not run is lost, as it is for work; otherwise the average rate is kept
 #   +0x40 per vCPU: u32 pages filled, u32 rounds done
 #
 # Registers once it runs: EBX status of this vCPU, EBP first byte of its slice, ESP end of it (there
@@ -30,6 +32,7 @@
         .set    PAGES, BLOCK + 0x10
         .set    TICKS, BLOCK + 0x18
         .set    VCPUS, BLOCK + 0x20
+        .set    FLAGS, BLOCK + 0x24
         .set    STATUS, BLOCK + 0x40
         .set    DEFAULT_START, 0x100000
         .set    DEFAULT_PAGES, 4096
@@ -137,7 +140,12 @@ page:
         movl    TICKS, %eax
         orl     TICKS + 4, %eax
         jz      next
-        addl    TICKS, %esi             # leave this page when its time is over
+        testb   $1, FLAGS
+        jz      1f
+        rdtsc
+        movl    %eax, %esi
+        movl    %edx, %ecx
+1:      addl    TICKS, %esi             # leave this page when its time is over
         adcl    TICKS + 4, %ecx
 wait:
         rdtsc

@@ -24,6 +24,10 @@ TEST(CCallbacks, what_is_missing_in_a_table_is_named) {
   m.vcpus.resume_all = nullptr;
   EXPECT_EQ(VcpuAdapter::create(&m.vcpus).error().message(), "vcpus.resume_all is NULL");
   EXPECT_EQ(VcpuAdapter::create(nullptr).error().message(), "vcpus is NULL");
+  CMachine half;
+  half.vcpus.vcpu_count = [](void*) { return 1u; };
+  EXPECT_EQ(VcpuAdapter::create(&half.vcpus).error().message(),
+            "vcpus: one of vcpu_count, hold_vcpu is NULL");
   tern_log_callbacks log{};
   EXPECT_EQ(LogAdapter::create(&log).error().code(), ErrorCode::invalid_argument) << "size is 0";
 }
@@ -35,6 +39,8 @@ TEST(CCallbacks, the_vcpus_are_stopped_and_started) {
   EXPECT_EQ((*vcpus)->run_state(), RunState::running);
   EXPECT_EQ(*(*vcpus)->pause_all(RunState::finish_migrate), RunState::running);
   EXPECT_EQ(m.state, TERN_RUN_STATE_FINISH_MIGRATE);
+  EXPECT_EQ((*vcpus)->vcpu_count(), 0u) << "none of it given: nothing can be held";
+  (*vcpus)->hold_vcpu(0, Milliseconds(1));
   (*vcpus)->set_stopped_state(RunState::postmigrate);
   EXPECT_EQ(m.state, TERN_RUN_STATE_POSTMIGRATE);
   EXPECT_TRUE((*vcpus)->resume_all().has_value());

@@ -67,6 +67,7 @@ TEST(NullArguments, are_refused_by_every_function_that_can_fail) {
   EXPECT_REFUSAL(tern_stats_get_text);
   EXPECT_REFUSAL(tern_stats_json);
   EXPECT_REFUSAL(tern_stats_channel_at);
+  EXPECT_REFUSAL(tern_stats_throttle_step_at);
   EXPECT_REFUSAL(tern_statistic_at);
   EXPECT_REFUSAL(tern_statistic_find);
   EXPECT_REFUSAL(tern_source_create);
@@ -185,6 +186,7 @@ TEST(NullArguments, are_empty_and_0) {
   EXPECT_EQ(with_nothing(tern_stats_ending), TERN_ENDING_NONE);
   EXPECT_EQ(with_nothing(tern_stats_taken_at), 0);
   EXPECT_EQ(with_nothing(tern_stats_channel_count), 0u);
+  EXPECT_EQ(with_nothing(tern_stats_throttle_step_count), 0u);
 }
 
 TEST(NullArguments, are_not_needed_where_something_is_made) {

@@ -128,6 +128,18 @@ TEST(CStats, an_index_or_a_name_that_is_none) {
   EXPECT_STREQ(tern_statistic_type_name(3), "unknown");
 }
 
+TEST(CStats, tells_each_step_of_the_throttle) {
+  tern_stats stats;
+  stats.value.throttle.course = {{Milliseconds(100), 20}, {Milliseconds(300), 0}};
+  ASSERT_EQ(tern_stats_throttle_step_count(&stats), 2u);
+  tern_throttle_step step{};
+  step.size = sizeof step;
+  ASSERT_EQ(tern_stats_throttle_step_at(&stats, 0, &step, nullptr), TERN_OK);
+  EXPECT_EQ(step.at_ms, 100u);
+  EXPECT_EQ(step.percent, 20u);
+  EXPECT_NE(tern_stats_throttle_step_at(&stats, 2, &step, nullptr), TERN_OK);
+}
+
 TEST(CStats, tells_each_channel) {
   tern_stats stats;
   stats.value.channels.push_back({0, "tcp:a:1", 10, 2, 1, 3, 4, 0});

@@ -83,6 +83,7 @@ TEST(Catalog, every_statistic_has_a_value_of_its_type_in_a_full_snapshot) {
   StatsSnapshot stats;
   stats.status = Status::completed;
   stats.error_desc = "x";
+  stats.throttle.percent = 20;
   for (const StatisticInfo& info : statistics_catalog()) {
     const Result<StatisticValue> value = statistic(stats, info.name);
     ASSERT_TRUE(value.has_value()) << info.name;

@@ -120,7 +120,8 @@ TEST(MigrationInfo, what_qemu_has_no_word_for_stands_under_x_tern) {
   s.downtime_phases.last_pages = Nanoseconds{4};
   s.downtime_phases.device_save = Nanoseconds{5};
   s.downtime_phases.peer_load = Nanoseconds{6};
-  s.switchover = {7, 8, 9, 10, 11};
+  s.switchover = {7, 8, 9, 10, 11, 12, 13, 14};
+  s.throttle = {0, 30, 70000, {{Milliseconds{1000}, 20}, {Milliseconds{3000}, 0}}};
   s.tracker = "kvm-bitmap";
   s.hole_finder = "pagemap";
   s.page_ops = "avx2";
@@ -131,8 +132,11 @@ TEST(MigrationInfo, what_qemu_has_no_word_for_stands_under_x_tern) {
       "ending":"handed-over",
       "downtime-ns":{"stop-vcpus":1,"paused":2,"final-sync":3,"last-pages":4,"device-save":5,
                      "peer-load":6,"total":21},
-      "switchover":{"bandwidth":7,"pending-bytes":8,"threshold-bytes":9,"expected-downtime":10,
-                    "final-dirty-bytes":11},
+      "switchover":{"bandwidth":7,"dirty-rate":8,"pending-bytes":9,"threshold-bytes":10,
+                    "overhead":11,"expected-downtime":12,"final-dirty-bytes":13,
+                    "measured-bandwidth":14},
+      "throttle":{"highest-percentage":30,"percent-ms":70000,
+                  "course":[{"time":1000,"percentage":20},{"time":3000,"percentage":0}]},
       "tracker":"kvm-bitmap","hole-finder":"pagemap","page-ops":"avx2","peer":"tern 0.1",
       "transport":"tcp:h:1","never-touched-bytes":12})"));
 }

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Convergence: whether the migration comes to an end, and what is done for it. It is told what was
+// sent and what the looks at the dirty pages found, keeps the rates, asks the policies
+// (migration/policy) and holds the guest back where they say so. It sends and harvests nothing.
+#pragma once
+
+#include <cstdint>
+
+#include "migration/policy/bandwidth.h"
+#include "migration/policy/switchover.h"
+#include "migration/policy/throttle.h"
+#include "migration/source/cpu_throttle.h"
+#include "migration/source/source_context.h"
+
+namespace tern {
+
+/// One thread (mig/src/main).
+class Convergence {
+ public:
+  Convergence(SourceContext& context, ThreadList& threads) noexcept;
+
+  /// Errors: failed_precondition where a capability asks for what the machine cannot do.
+  Result<void> check_machine() const noexcept;
+  /// Everything is dirty, nothing sent.
+  void begin() noexcept;
+
+  /// What was sent in a stretch, without waits.
+  void sent(const BandwidthEstimator::Stretch& stretch) noexcept { bandwidth_.add(stretch); }
+
+  struct Look {
+    uint64_t new_bytes = 0;  ///< that were clean before
+    Nanoseconds took{0};
+    uint64_t sent_bytes = 0;  ///< on the wire, since the beginning
+    bool ends_pass = false;
+  };
+  /// The tracker was harvested. May throttle the guest. Errors: of starting a thread.
+  Result<void> looked(const Look& look) noexcept;
+
+  /// What to do next. `pending`: known dirty, `unsent`: of that, in this pass.
+  struct Amount {
+    uint64_t pending_bytes = 0;
+    uint64_t unsent_bytes = 0;
+    uint64_t sent_bytes = 0;  ///< on the wire, since the beginning
+  };
+  SwitchoverVerdict decide(const Amount& amount) noexcept;
+
+  /// What the decision to switch over believed: that of the last decide().
+  SwitchoverDecision believed() const noexcept { return believed_; }
+
+  /// Time since the last look.
+  Nanoseconds since_look() const noexcept { return context_.clock.now() - last_look_; }
+  /// Looks in the middle of a pass belong to it; QEMU's begin a new one.
+  bool looks_within_passes() const noexcept {
+    return context_.settings.switchover_policy == SwitchoverPolicy::tern;
+  }
+
+  /// The guest gets all of its time back. Idempotent; the end does it, too.
+  void release_guest() noexcept { throttle_.release(); }
+
+ private:
+  SwitchoverInput input(const Amount& amount) const noexcept;
+  bool qemu_would_look() const noexcept;
+  Result<void> judge_period(Nanoseconds now, uint64_t sent_bytes) noexcept;
+  Result<void> throttle_more(const DirtyPeriod& period) noexcept;
+
+  SourceContext& context_;
+  BandwidthEstimator bandwidth_;
+  WindowBandwidth window_;
+  ConvergenceTrigger trigger_;
+  CpuThrottle throttle_;
+  SwitchoverDecision believed_;
+  Nanoseconds last_look_{0};
+  Nanoseconds look_time_{0};
+  bool just_looked_ = false;
+  uint32_t passes_for_less_ = 0;
+  // The dirty rate of the last moments.
+  Nanoseconds rate_since_{0};
+  uint64_t rate_bytes_ = 0;
+  uint64_t dirty_rate_ = 0;
+  // The present period, of more than a second.
+  Nanoseconds period_since_{0};
+  uint64_t period_dirtied_ = 0;
+  uint64_t period_sent_ = 0;
+  // Whether throttling helps.
+  uint64_t untroubled_rate_ = 0;  ///< bytes/s dirtied before the first step
+  bool said_useless_ = false;
+};
+
+}  // namespace tern
