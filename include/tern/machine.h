@@ -12,6 +12,7 @@
 #include "tern/announce.h"
 #include "tern/clock.h"
 #include "tern/device_section.h"
+#include "tern/dirty_harvester.h"
 #include "tern/dirty_tracker.h"
 #include "tern/events.h"
 #include "tern/log.h"
@@ -32,6 +33,10 @@ struct Machine {
   std::span<const RamBlock> ram;
   /// Source only. nullptr: nothing tracks writes; then the guest must be stopped while it migrates.
   DirtyTracker* tracker = nullptr;
+  /// Source only: what shares `tracker` with others while a migration runs (a measurement, a second
+  /// control plane). Optional: a control plane makes one for all it does, a migration one for
+  /// itself. Where it is given, `tracker` is not used.
+  DirtyHarvester* harvester = nullptr;
   VcpuControl* vcpus = nullptr;  ///< required
   std::span<DeviceSection* const> devices;
   /// Source only: devices that the guest must let go of before it can migrate.

@@ -34,10 +34,15 @@ Result<std::unique_ptr<ControlPlane>> ControlPlaneImpl::create(const Machine& ma
       new ControlPlaneImpl(machine, vm, options, std::move(factory), std::move(stop_fd)));
 }
 
-Machine ControlPlaneImpl::with_parts(Machine machine, VcpuControl& vcpus,
-                                     ObjectStore& objects) noexcept {
-  machine.vcpus = &vcpus;
-  machine.objects = &objects;
+// Migrations and measurements of one VM share its tracker.
+Machine ControlPlaneImpl::with_parts(Machine machine) noexcept {
+  machine.vcpus = &run_states_;
+  machine.objects = &objects_;
+  if (machine.harvester == nullptr && machine.tracker != nullptr) {
+    const std::string prefix = options_.settings ? options_.settings->thread_prefix : "";
+    own_harvester_ = DirtyHarvester::create(*machine.tracker, log_, prefix);
+    machine.harvester = own_harvester_.get();
+  }
   return machine;
 }
 
@@ -50,7 +55,7 @@ ControlPlaneImpl::ControlPlaneImpl(const Machine& machine, QmpVm& vm, const QmpO
       hub_(machine.clock != nullptr ? *machine.clock : system_clock()),
       run_states_(*machine.vcpus, hub_, log_),
       objects_(machine.objects != nullptr ? *machine.objects : own_objects_),
-      machine_(with_parts(machine, run_states_, objects_)),
+      machine_(with_parts(machine)),
       announcements_(machine.announcer),
       migrations_({machine_, vm, hub_, run_states_, fds_, blockers_, log_, std::move(factory),
                    options.settings.value_or(params::qmp_defaults()), options.events,

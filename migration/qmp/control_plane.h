@@ -38,7 +38,7 @@ class ControlPlaneImpl final : public ControlPlane {
  private:
   ControlPlaneImpl(const Machine& machine, QmpVm& vm, const QmpOptions& options,
                    EngineFactory factory, Fd stop_fd) noexcept;
-  static Machine with_parts(Machine machine, VcpuControl& vcpus, ObjectStore& objects) noexcept;
+  Machine with_parts(Machine machine) noexcept;
 
   Mutex serving_mutex_;
   CondVar served_;
@@ -54,7 +54,8 @@ class ControlPlaneImpl final : public ControlPlane {
   RunStates run_states_;
   ObjectStore own_objects_;  // for a machine that brings none
   ObjectStore& objects_;
-  const Machine machine_;  // with our vcpus and objects
+  std::unique_ptr<DirtyHarvester> own_harvester_;  // for a machine that brings none
+  const Machine machine_;                          // with our vcpus, objects and harvester
   FdTable fds_;
   Blockers blockers_;
   Announcements announcements_;

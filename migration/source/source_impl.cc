@@ -29,8 +29,8 @@ Result<std::unique_ptr<MigrationSource>> MigrationSource::create(
 
 SourceImpl::SourceImpl(const Machine& machine, const Settings& settings,
                        GuestMemory memory) noexcept
-    : machine_(machine),
-      settings_(settings),
+    : settings_(settings),
+      machine_(with_own_view(machine)),
       dialect_(choose_dialect(machine, settings)),
       memory_(memory),
       clock_(machine.clock != nullptr ? *machine.clock : system_clock()),
@@ -42,6 +42,23 @@ SourceImpl::SourceImpl(const Machine& machine, const Settings& settings,
                channel_failure_, clock_,    log_},
       unplug_(context_) {
   live_.store(settings);
+  if (!dirty_view_) return;
+  dirty_view_->on_failure([this](const Error& why) {
+    session_.record(why);
+    wake();
+  });
+}
+
+Machine SourceImpl::with_own_view(Machine machine) noexcept {
+  if (machine.harvester == nullptr && machine.tracker != nullptr) {
+    own_harvester_ =
+        DirtyHarvester::create(*machine.tracker, machine.log != nullptr ? *machine.log : null_log(),
+                               settings_.thread_prefix);
+    machine.harvester = own_harvester_.get();
+  }
+  if (machine.harvester != nullptr) dirty_view_ = machine.harvester->consumer();
+  machine.tracker = dirty_view_.get();
+  return machine;
 }
 
 SourceImpl::~SourceImpl() {
@@ -107,7 +124,6 @@ Result<void> SourceImpl::migrate() noexcept {
   if (multifd_) TERN_TRY(agree_on_packets());
   precopy_ = std::make_unique<Precopy>(context_, *link_, memory_, ops, multifd_.get(), threads_);
   TERN_TRY(unplug_.request());
-  TERN_TRY(start_tracker_service());
   TERN_TRY(precopy_->set_up());
   progress_.setup_done();
   TERN_TRY(context_.check());
@@ -194,22 +210,6 @@ Result<void> SourceImpl::start_return_thread() noexcept {
   return {};
 }
 
-Result<void> SourceImpl::start_tracker_service() noexcept {
-  if (machine_.tracker == nullptr || !machine_.tracker->needs_service()) return {};
-  tracker_service_ = TERN_TRY(start_thread<std::jthread>([this](std::stop_token stop) {
-    const auto listed = threads_.enter(settings_.thread_prefix, "mig/src/fault");
-    const auto served = machine_.tracker->run_service(stop);
-    if (!served) {
-      // Writers may hang on unserved faults: end the migration, which stops tracking and frees
-      // them.
-      session_.record(served.error());
-      log_.log(LogLevel::error, "dirty tracker: " + served.error().message());
-      wake();
-    }
-  }));
-  return {};
-}
-
 void SourceImpl::wake() noexcept {
   {
     const MutexLock lock(mutex_);
@@ -221,11 +221,7 @@ void SourceImpl::wake() noexcept {
 }
 
 void SourceImpl::wind_down(bool completed) noexcept {
-  precopy_.reset();  // stops tracking while its service still answers faults
-  if (tracker_service_.joinable()) {
-    tracker_service_.request_stop();
-    tracker_service_.join();
-  }
+  precopy_.reset();  // stops tracking
   if (multifd_) {
     if (!completed) multifd_->shut_down();
     multifd_->close();
@@ -317,6 +313,14 @@ StatsSnapshot SourceImpl::stats() const noexcept {
   s.status = session_.visible_status();
   if (const auto error = session_.first_error()) s.error_desc = error->message();
   return s;
+}
+
+std::vector<ThreadInfo> SourceImpl::threads() const noexcept {
+  std::vector<ThreadInfo> all = threads_.list();
+  if (own_harvester_) {
+    for (ThreadInfo& thread : own_harvester_->threads()) all.push_back(std::move(thread));
+  }
+  return all;
 }
 
 void SourceImpl::wait() noexcept { session_.wait_ended(); }

@@ -4,7 +4,6 @@
 //
 //   mig/src/main    run(): the table of contents below
 //   mig/src/return  ReturnListener::run, started once the connection stands
-//   mig/src/fault   DirtyTracker::run_service, only for trackers that need it
 //   mig/src/send_N  those of MultifdSource
 //   mig/src/throttl that of CpuThrottle
 #pragma once
@@ -37,7 +36,7 @@ class SourceImpl final : public MigrationSource {
   void yank() noexcept override;
   void update(const Settings& settings) noexcept override;
   StatsSnapshot stats() const noexcept override;
-  std::vector<ThreadInfo> threads() const noexcept override { return threads_.list(); }
+  std::vector<ThreadInfo> threads() const noexcept override;
   void wait() noexcept override;
 
  private:
@@ -48,13 +47,15 @@ class SourceImpl final : public MigrationSource {
   Result<void> agree_on_packets() noexcept;
   Result<void> secure(Security::Secured& secured) noexcept;
   Result<void> start_return_thread() noexcept;
-  Result<void> start_tracker_service() noexcept;
+  Machine with_own_view(Machine machine) noexcept;
   void wind_down(bool completed) noexcept;
   void finish(Result<void> result) noexcept;
   void wake() noexcept TERN_EXCLUDES(mutex_);
 
-  const Machine machine_;
   const Settings settings_;
+  std::unique_ptr<DirtyHarvester> own_harvester_;  // for a machine that brings none
+  std::unique_ptr<DirtyConsumer> dirty_view_;      // empty: nothing tracks
+  const Machine machine_;                          // with dirty_view_ as its tracker
   const PeerVersion dialect_;
   const GuestMemory memory_;
   Clock& clock_;
@@ -81,7 +82,6 @@ class SourceImpl final : public MigrationSource {
   std::unique_ptr<Precopy> precopy_;
   std::unique_ptr<Switchover> switchover_;
 
-  std::jthread tracker_service_;
   std::thread return_thread_;
   std::thread main_thread_;
 };

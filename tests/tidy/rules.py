@@ -90,11 +90,11 @@ def include_paths(tree):
 
 
 # ---- threads
-THREAD_HOMES = ("migration/source/", "migration/destination/")
+THREAD_HOMES = ("migration/source/", "migration/destination/", "migration/dirty/")
 
 
 def threads(tree):
-    """rooms start no threads, but for migration/source and migration/destination"""
+    """rooms start no threads, but for the folders of migration that are their homes"""
     for file in tree.code(*ROOMS):
         if file.path.startswith(THREAD_HOMES):
             continue
@@ -103,7 +103,7 @@ def threads(tree):
         ):
             if not re.search(r"std::thread::", file.bare_lines[line - 1][match.start() :]):
                 yield Finding(
-                    file.path, line, f"{match[0]}: threads belong to {' and '.join(THREAD_HOMES)}"
+                    file.path, line, f"{match[0]}: threads belong to {', '.join(THREAD_HOMES)}"
                 )
     for file in tree.code():
         for line, _ in file.find(r"(?i:thread)[^;]*[.>]detach\(\)|\}\)\.detach\(\)"):
