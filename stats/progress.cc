@@ -136,6 +136,16 @@ void Progress::set_choice(Choice which, std::string value) noexcept {
 
 void Progress::set_throttle(uint32_t percent) noexcept {
   const MutexLock lock(mutex_);
+  set_throttle_locked(percent);
+}
+
+void Progress::set_dirty_limit(std::optional<DirtyLimitFigures> figures) noexcept {
+  const MutexLock lock(mutex_);
+  base_.throttle.dirty_limit = figures;
+  set_throttle_locked(figures ? figures->held_percent : 0);
+}
+
+void Progress::set_throttle_locked(uint32_t percent) noexcept {
   ThrottleStats& t = base_.throttle;
   if (percent == t.percent) return;
   const Nanoseconds now = clock_.now();

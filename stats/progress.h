@@ -56,6 +56,8 @@ class Progress {
   void set_choice(Choice which, std::string value) noexcept TERN_EXCLUDES(mutex_);
   /// 0: it ended.
   void set_throttle(uint32_t percent) noexcept TERN_EXCLUDES(mutex_);
+  /// Without figures: its limits are gone.
+  void set_dirty_limit(std::optional<DirtyLimitFigures> figures) noexcept TERN_EXCLUDES(mutex_);
   void set_never_touched(uint64_t bytes) noexcept TERN_EXCLUDES(mutex_);
 
   /// Closes a rate window if at least 100 ms passed since the last (QEMU's window): mbps,
@@ -71,6 +73,8 @@ class Progress {
   StatsSnapshot base_ TERN_GUARDED_BY(mutex_);
   std::optional<Nanoseconds> began_ TERN_GUARDED_BY(mutex_);
   std::optional<Nanoseconds> ended_ TERN_GUARDED_BY(mutex_);
+  void set_throttle_locked(uint32_t percent) noexcept TERN_REQUIRES(mutex_);
+
   Nanoseconds throttled_since_ TERN_GUARDED_BY(mutex_){0};
   bool setup_over_ TERN_GUARDED_BY(mutex_) = false;
   Nanoseconds window_start_ TERN_GUARDED_BY(mutex_){0};

@@ -13,6 +13,7 @@
 #include "tern/clock.h"
 #include "tern/device_section.h"
 #include "tern/dirty_harvester.h"
+#include "tern/dirty_limit.h"
 #include "tern/dirty_tracker.h"
 #include "tern/events.h"
 #include "tern/log.h"
@@ -37,6 +38,9 @@ struct Machine {
   /// control plane). Optional: a control plane makes one for all it does, a migration one for
   /// itself. Where it is given, `tracker` is not used.
   DirtyHarvester* harvester = nullptr;
+  /// Source only: whose limits the capability dirty-limit sets. Optional: a control plane makes
+  /// one, and a migration that needs it makes one for itself.
+  DirtyLimit* dirty_limit = nullptr;
   VcpuControl* vcpus = nullptr;  ///< required
   std::span<DeviceSection* const> devices;
   /// Source only: devices that the guest must let go of before it can migrate.

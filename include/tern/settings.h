@@ -59,6 +59,7 @@ TERN_API std::string_view to_string(SwitchoverPolicy policy) noexcept;
 struct Settings {
   // ---- capabilities (docs/reference/capabilities.md)
   bool auto_converge = false;
+  bool dirty_limit = false;
   bool return_path = true;
   bool pause_before_switchover = false;
   bool validate_uuid = false;
@@ -83,6 +84,10 @@ struct Settings {
   uint32_t cpu_throttle_increment = 10;  ///< 1..99. Live.
   bool cpu_throttle_tailslow = false;    ///< smaller steps where they are enough. Live.
   uint32_t max_cpu_throttle = 99;        ///< cpu_throttle_initial..99. Live.
+  /// What dirty-limit allows each vCPU, MiB/s, 1 or more. Live.
+  uint64_t vcpu_dirty_limit = 1;
+  /// How often it measures, ms, 1..1000. Live.
+  uint64_t vcpu_dirty_limit_period = 1000;
 
   /// Id of the credentials in Machine::objects: every connection speaks TLS. "" for none.
   std::string tls_creds;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tern/clock.h"
+#include "tern/dirty_limit.h"
 #include "tern/events.h"
 
 namespace tern {
@@ -39,17 +40,20 @@ struct SwitchoverDecision {
   uint64_t measured_bandwidth = 0;  ///< bytes/s at which that went
 };
 
-/// How the guest was held back so that the migration converges (auto-converge).
+/// How the guest was held back so that the migration converges.
 struct ThrottleStats {
   struct Step {
     Milliseconds at{0};    ///< since the migration began
     uint32_t percent = 0;  ///< from then on; 0: not any more
   };
-  uint32_t percent = 0;          ///< now
+  /// Now: of all vCPUs (auto-converge), or of the one held most in the last period (dirty-limit).
+  uint32_t percent = 0;
   uint32_t highest_percent = 0;  ///< ever
   /// Percent times milliseconds so far, of each vCPU: 1000 ms at 20% are 20000.
   uint64_t percent_ms = 0;
   std::vector<Step> course;
+  /// Of dirty-limit, while its limits are in force: tern/dirty_limit.h.
+  std::optional<DirtyLimitFigures> dirty_limit;
 };
 
 /// How a migration ended, as far as the guest is concerned.

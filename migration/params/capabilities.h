@@ -37,6 +37,7 @@ struct CapabilityRow {
 
 inline constexpr std::array<std::string_view, 1> kNeedsReturnPath = {"return-path"};
 
+inline constexpr std::array<std::string_view, 1> kExcludesAutoConverge = {"auto-converge"};
 inline constexpr std::array<std::string_view, 1> kNeedsMultifdCapability = {"multifd"};
 
 /// In the order in which QEMU lists them.
@@ -138,6 +139,20 @@ inline constexpr auto kCapabilities = std::to_array<CapabilityRow>({
      kNeedsReturnPath,
      {},
      "The source does not switch over before the destination said that it may."},
+    {"dirty-limit",
+     &Settings::dirty_limit,
+     false,
+     false,
+     ActsOn::source,
+     false,
+     "0.4",
+     false,
+     false,
+     {},
+     kExcludesAutoConverge,
+     "Limits what each vCPU dirties to vcpu-dirty-limit while the guest dirties RAM faster than it "
+     "is "
+     "sent; only those above it are held back."},
 });
 
 /// One bit per row.

@@ -77,6 +77,7 @@ inline constexpr std::array<std::string_view, 3> kSwitchoverPolicyWords = {"tern
 static_assert(kSwitchoverPolicyWords.size() ==
               static_cast<size_t>(SwitchoverPolicy::qemu_10_2) + 1);
 inline constexpr std::array<std::string_view, 1> kNeedsAutoConverge = {"auto-converge"};
+inline constexpr std::array<std::string_view, 1> kNeedsDirtyLimit = {"dirty-limit"};
 inline constexpr std::array<std::string_view, 1> kNeedsMultifd = {"multifd"};
 inline constexpr std::array<std::string_view, 1> kExcludesZeroCopy = {"zero-copy-send"};
 
@@ -298,6 +299,38 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
     {"announce-step", &Settings::announce_step, SettingType::size, "ms", 1, 10000, 100, 100, true,
      ActsOn::destination, "0.2", false, false,
      "By how much the delay grows with each announcement."},
+    {"x-vcpu-dirty-limit-period",
+     &Settings::vcpu_dirty_limit_period,
+     SettingType::uint64,
+     "ms",
+     1,
+     1000,
+     1000,
+     1000,
+     true,
+     ActsOn::source,
+     "0.4",
+     true,
+     false,
+     "How often dirty-limit measures what each vCPU dirties.",
+     {},
+     kNeedsDirtyLimit},
+    {"vcpu-dirty-limit",
+     &Settings::vcpu_dirty_limit,
+     SettingType::uint64,
+     "MiB/s",
+     1,
+     kAnyU64,
+     1,
+     1,
+     true,
+     ActsOn::source,
+     "0.4",
+     false,
+     false,
+     "What dirty-limit lets each vCPU dirty.",
+     {},
+     kNeedsDirtyLimit},
     {"x-peer-version",
      &Settings::peer_version,
      SettingType::enumeration,

@@ -62,8 +62,13 @@ StatisticValue throttle(const StatsSnapshot& s) {
   return value_of(uint64_t{s.throttle.*M});
 }
 inline StatisticValue throttle_now(const StatsSnapshot& s) {
-  if (s.throttle.percent == 0) return {};
+  if (s.throttle.percent == 0 || s.throttle.dirty_limit) return {};
   return value_of(uint64_t{s.throttle.percent});
+}
+template <auto M>
+StatisticValue dirty_limit(const StatsSnapshot& s) {
+  if (!s.throttle.dirty_limit) return {};
+  return value_of((*s.throttle.dirty_limit).*M);
 }
 /// Something that QEMU counts and no engine here does: it has not happened.
 inline StatisticValue never(const StatsSnapshot&) { return uint64_t{0}; }
@@ -96,6 +101,7 @@ using S = StatsSnapshot;
 using P = DowntimePhases;
 using D = SwitchoverDecision;
 using T = ThrottleStats;
+using L = DirtyLimitFigures;
 inline constexpr StatusMask kEver = kAnyStatus & ~bit(Status::none);
 inline constexpr StatusMask kDowntimeKnown = kPostcopy | bit(Status::completed);
 
@@ -130,6 +136,18 @@ inline constexpr auto kStatistics = [] {
         "not."},
        G::info,
        throttle_now,
+       kRun},
+      {{"dirty-limit-throttle-time-per-round", integer, "us", "0.4",
+        "What the vCPU that is held back most would sleep for each dirty ring of 16 MiB to the "
+        "same "
+        "effect; absent while dirty-limit holds nobody back."},
+       G::info,
+       dirty_limit<&L::throttle_time_per_round>,
+       kRun},
+      {{"dirty-limit-ring-full-time", integer, "us", "0.4",
+        "In what time such a ring fills at the mean rate of the vCPUs that dirty anything."},
+       G::info,
+       dirty_limit<&L::ring_full_time>,
        kRun},
       {{"error-desc", text, "", "0.1", "The first error, in words."},
        G::info,

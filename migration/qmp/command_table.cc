@@ -12,6 +12,7 @@ namespace {
 
 namespace b = base_commands;
 namespace i = introspect_commands;
+namespace l = dirty_limit_commands;
 namespace m = migration_commands;
 namespace o = object_commands;
 
@@ -62,6 +63,17 @@ constexpr auto kCommands = std::to_array<CommandRow>({
      "Gives a name to the descriptor that was sent along (SCM_RIGHTS), for the address fd:NAME."},
     {"closefd", &b::kFdNameArguments, &kEmpty, b::closefd, false, kAnyStatus, "", "0.1",
      kNoFeatures, "Closes a descriptor named by getfd."},
+
+    {"set-vcpu-dirty-limit", &l::kSetArguments, &kEmpty, l::set_limit, false, kAnyStatus, "", "0.4",
+     kNoFeatures,
+     "Lets one vCPU, or without cpu-index each, dirty at most dirty-rate MiB/s; 0 takes the limit "
+     "away. Needs a tracker that tells which vCPU wrote: the KVM dirty ring, or write protection "
+     "by faults."},
+    {"cancel-vcpu-dirty-limit", &l::kCancelArguments, &kEmpty, l::cancel_limit, false, kAnyStatus,
+     "", "0.4", kNoFeatures, "Takes the limit of one vCPU, or without cpu-index of each, away."},
+    {"query-vcpu-dirty-limit", &kEmpty, &types::kDirtyLimitInfoList, l::query_limits, false,
+     kAnyStatus, "", "0.4", kNoFeatures,
+     "The vCPUs that have a limit, with what they dirty, in MiB/s."},
 
     // ---- objects
     {"object-add", &kObjectOptions, &kEmpty, o::object_add, false, kAnyStatus, "", "0.3",

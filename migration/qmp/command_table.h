@@ -132,6 +132,14 @@ Outcome yank(Call& call);
 Outcome announce_self(Call& call);
 }  // namespace migration_commands
 
+namespace dirty_limit_commands {  // commands_dirty_limit.cc
+extern const QapiType kSetArguments;
+extern const QapiType kCancelArguments;
+Outcome set_limit(Call& call);
+Outcome cancel_limit(Call& call);
+Outcome query_limits(Call& call);
+}  // namespace dirty_limit_commands
+
 namespace object_commands {  // commands_objects.cc
 extern const QapiType kIdArguments;
 extern const QapiType kPathArguments;

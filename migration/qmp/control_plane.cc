@@ -38,10 +38,15 @@ Result<std::unique_ptr<ControlPlane>> ControlPlaneImpl::create(const Machine& ma
 Machine ControlPlaneImpl::with_parts(Machine machine) noexcept {
   machine.vcpus = &run_states_;
   machine.objects = &objects_;
+  const std::string prefix = options_.settings ? options_.settings->thread_prefix : "";
   if (machine.harvester == nullptr && machine.tracker != nullptr) {
-    const std::string prefix = options_.settings ? options_.settings->thread_prefix : "";
     own_harvester_ = DirtyHarvester::create(*machine.tracker, log_, prefix);
     machine.harvester = own_harvester_.get();
+  }
+  if (machine.dirty_limit == nullptr && machine.harvester != nullptr) {
+    auto limit = DirtyLimit::create({machine.harvester, machine.vcpus, machine.ram, &log_, prefix});
+    if (limit) own_dirty_limit_ = std::move(*limit);  // else no vCPU can be held, and that is said
+    machine.dirty_limit = own_dirty_limit_.get();
   }
   return machine;
 }

@@ -55,6 +55,7 @@ class ControlPlaneImpl final : public ControlPlane {
   ObjectStore own_objects_;  // for a machine that brings none
   ObjectStore& objects_;
   std::unique_ptr<DirtyHarvester> own_harvester_;  // for a machine that brings none
+  std::unique_ptr<DirtyLimit> own_dirty_limit_;    // the same
   const Machine machine_;                          // with our vcpus, objects and harvester
   FdTable fds_;
   Blockers blockers_;

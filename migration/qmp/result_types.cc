@@ -168,6 +168,9 @@ constexpr QapiType kPropertyInfo = object("ObjectPropertyInfo", kPropertyInfoMem
 constexpr auto kThreadMembers =
     std::to_array<QapiMember>({{"name", &kString}, {"thread-id", &kInteger}});
 constexpr QapiType kThreadInfo = object("MigrationThreadInfo", kThreadMembers);
+constexpr auto kDirtyLimitMembers = std::to_array<QapiMember>(
+    {{"cpu-index", &kInteger}, {"limit-rate", &kUint64}, {"current-rate", &kUint64}});
+constexpr QapiType kDirtyLimitInfo = object("DirtyLimitInfo", kDirtyLimitMembers);
 constexpr std::array<Words, 3> kYankWords = {"block-node", "chardev", "migration"};
 constexpr QapiType kYankType{
     .kind = Kind::enumeration, .name = "YankInstanceType", .words = kYankWords};
@@ -265,6 +268,7 @@ const QapiType kMigrationInfo = object("MigrationInfo", kInfoMembers);
 const QapiType kMigrationParameters = object("MigrationParameters", kQueryMembers);
 const QapiType kMigrateSetParameters = object("MigrateSetParameters", kSetMembers);
 const QapiType kMigrationThreadInfoList = list_of(kThreadInfo);
+const QapiType kDirtyLimitInfoList = list_of(kDirtyLimitInfo);
 const QapiType kObjectPropertyInfoList = list_of(kPropertyInfo);
 const QapiType kYankInstanceList = list_of(kYankInstance);
 const QapiType kMigrationEvent = object("q_obj_MIGRATION-arg", kMigrationEventMembers);

@@ -31,6 +31,7 @@ extern const QapiType kMigrationInfo;
 extern const QapiType kMigrationParameters;
 extern const QapiType kMigrateSetParameters;
 extern const QapiType kMigrationThreadInfoList;
+extern const QapiType kDirtyLimitInfoList;
 extern const QapiType kObjectPropertyInfoList;
 extern const QapiType kYankInstanceList;
 /// Of events.

@@ -23,12 +23,28 @@ Convergence::Convergence(SourceContext& context, ThreadList& threads) noexcept
       throttle_(*context.machine.vcpus, threads, context.settings.thread_prefix, context.progress) {
 }
 
-Result<void> Convergence::check_machine() const noexcept {
+Result<void> Convergence::prepare() noexcept {
   if (context_.settings.auto_converge && context_.machine.vcpus->vcpu_count() == 0) {
     return Error(ErrorCode::failed_precondition,
                  "auto-converge: this machine has no vCPUs that can be held back");
   }
+  if (!context_.settings.dirty_limit) return {};
+  if (context_.machine.dirty_limit == nullptr) {
+    return Error(ErrorCode::failed_precondition,
+                 "dirty-limit: this machine has no vCPUs that can be held back, or nothing tracks "
+                 "what they write");
+  }
+  TERN_TRY(context_.machine.dirty_limit->begin_migration().context("dirty-limit"));
+  limiting_ = true;
   return {};
+}
+
+void Convergence::release_guest() noexcept {
+  throttle_.release();
+  if (!limiting_) return;
+  limiting_ = false;
+  context_.machine.dirty_limit->end_migration();
+  context_.progress.set_dirty_limit(std::nullopt);
 }
 
 void Convergence::begin() noexcept {
@@ -40,6 +56,9 @@ Result<void> Convergence::looked(const Look& look) noexcept {
   last_look_ = now;
   look_time_ = look.took;
   just_looked_ = true;
+  if (limit_mib_ != 0) {
+    context_.progress.set_dirty_limit(context_.machine.dirty_limit->figures());
+  }
   rate_bytes_ += look.new_bytes;
   if (now - rate_since_ >= kRateTime) {
     dirty_rate_ = per_second(rate_bytes_, now - rate_since_);
@@ -58,7 +77,7 @@ Result<void> Convergence::judge_period(Nanoseconds now, uint64_t sent_bytes) noe
   period_sent_ = sent_bytes;
   period_since_ = now;
   context_.progress.dirty_pages_rate.set(per_second(period.dirtied, time) / kTargetPageBytes);
-  if (!context_.settings.auto_converge) return {};
+  if (!context_.settings.auto_converge && !limiting_) return {};
   if (throttle_.percent() == 0) untroubled_rate_ = per_second(period.dirtied, time);
   const uint32_t threshold =
       context_.live.throttle_trigger_threshold.load(std::memory_order_relaxed);
@@ -75,7 +94,19 @@ Result<void> Convergence::judge_period(Nanoseconds now, uint64_t sent_bytes) noe
                          std::to_string(untroubled_rate_ >> 20) +
                          " MiB/s without. A longer downtime-limit or more bandwidth would");
   }
-  return throttle_more(period);
+  return limiting_ ? limit_vcpus() : throttle_more(period);
+}
+
+// Set once, and again only when the operator changed his mind.
+Result<void> Convergence::limit_vcpus() noexcept {
+  const uint64_t wanted = context_.live.vcpu_dirty_limit.load(std::memory_order_relaxed);
+  if (wanted == limit_mib_) return {};
+  limit_mib_ = wanted;
+  context_.log.log(LogLevel::info,
+                   "limiting every vCPU to " + std::to_string(wanted) + " MiB/s of dirty memory");
+  const auto period =
+      static_cast<uint32_t>(context_.live.vcpu_dirty_limit_period.load(std::memory_order_relaxed));
+  return context_.machine.dirty_limit->limit_all(wanted, period);
 }
 
 Result<void> Convergence::throttle_more(const DirtyPeriod& period) noexcept {

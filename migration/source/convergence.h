@@ -20,8 +20,13 @@ class Convergence {
  public:
   Convergence(SourceContext& context, ThreadList& threads) noexcept;
 
-  /// Errors: failed_precondition where a capability asks for what the machine cannot do.
-  Result<void> check_machine() const noexcept;
+  ~Convergence() { release_guest(); }
+  Convergence(const Convergence&) = delete;
+  Convergence& operator=(const Convergence&) = delete;
+
+  /// Gets ready for what the capabilities ask for. Errors: failed_precondition, unsupported where
+  /// the machine cannot do it.
+  Result<void> prepare() noexcept;
   /// Everything is dirty, nothing sent.
   void begin() noexcept;
 
@@ -56,19 +61,22 @@ class Convergence {
   }
 
   /// The guest gets all of its time back. Idempotent; the end does it, too.
-  void release_guest() noexcept { throttle_.release(); }
+  void release_guest() noexcept;
 
  private:
   SwitchoverInput input(const Amount& amount) const noexcept;
   bool qemu_would_look() const noexcept;
   Result<void> judge_period(Nanoseconds now, uint64_t sent_bytes) noexcept;
   Result<void> throttle_more(const DirtyPeriod& period) noexcept;
+  Result<void> limit_vcpus() noexcept;
 
   SourceContext& context_;
   BandwidthEstimator bandwidth_;
   WindowBandwidth window_;
   ConvergenceTrigger trigger_;
   CpuThrottle throttle_;
+  bool limiting_ = false;   ///< the machine's dirty limits are ours,
+  uint64_t limit_mib_ = 0;  ///< and of this size; 0: not set yet
   SwitchoverDecision believed_;
   Nanoseconds last_look_{0};
   Nanoseconds look_time_{0};

@@ -88,7 +88,7 @@ Result<void> Precopy::find_holes() noexcept {
 }
 
 Result<void> Precopy::set_up() noexcept {
-  TERN_TRY(convergence_.check_machine());
+  TERN_TRY(convergence_.prepare());
   TERN_TRY(start_tracking());
   TERN_TRY(find_holes());
   StreamWriter& out = link_.out();

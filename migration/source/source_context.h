@@ -28,6 +28,8 @@ struct LiveSettings {
   std::atomic<uint32_t> cpu_throttle_increment{10};
   std::atomic<bool> cpu_throttle_tailslow{false};
   std::atomic<uint32_t> max_cpu_throttle{99};
+  std::atomic<uint64_t> vcpu_dirty_limit{1};
+  std::atomic<uint64_t> vcpu_dirty_limit_period{1000};
 
   void store(const Settings& s) noexcept {
     max_bandwidth.store(s.max_bandwidth, std::memory_order_relaxed);
@@ -38,6 +40,8 @@ struct LiveSettings {
     cpu_throttle_increment.store(s.cpu_throttle_increment, std::memory_order_relaxed);
     cpu_throttle_tailslow.store(s.cpu_throttle_tailslow, std::memory_order_relaxed);
     max_cpu_throttle.store(s.max_cpu_throttle, std::memory_order_relaxed);
+    vcpu_dirty_limit.store(s.vcpu_dirty_limit, std::memory_order_relaxed);
+    vcpu_dirty_limit_period.store(s.vcpu_dirty_limit_period, std::memory_order_relaxed);
   }
 };
 

@@ -56,6 +56,12 @@ Machine SourceImpl::with_own_view(Machine machine) noexcept {
                                settings_.thread_prefix);
     machine.harvester = own_harvester_.get();
   }
+  if (settings_.dirty_limit && machine.dirty_limit == nullptr && machine.harvester != nullptr) {
+    auto limit = DirtyLimit::create(
+        {machine.harvester, machine.vcpus, machine.ram, machine.log, settings_.thread_prefix});
+    if (limit) own_dirty_limit_ = std::move(*limit);  // else it is said when it is needed
+    machine.dirty_limit = own_dirty_limit_.get();
+  }
   if (machine.harvester != nullptr) dirty_view_ = machine.harvester->consumer();
   machine.tracker = dirty_view_.get();
   return machine;
@@ -319,6 +325,9 @@ std::vector<ThreadInfo> SourceImpl::threads() const noexcept {
   std::vector<ThreadInfo> all = threads_.list();
   if (own_harvester_) {
     for (ThreadInfo& thread : own_harvester_->threads()) all.push_back(std::move(thread));
+  }
+  if (own_dirty_limit_) {
+    for (ThreadInfo& thread : own_dirty_limit_->threads()) all.push_back(std::move(thread));
   }
   return all;
 }

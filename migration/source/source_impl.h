@@ -54,6 +54,7 @@ class SourceImpl final : public MigrationSource {
 
   const Settings settings_;
   std::unique_ptr<DirtyHarvester> own_harvester_;  // for a machine that brings none
+  std::unique_ptr<DirtyLimit> own_dirty_limit_;    // the same
   std::unique_ptr<DirtyConsumer> dirty_view_;      // empty: nothing tracks
   const Machine machine_;                          // with dirty_view_ as its tracker
   const PeerVersion dialect_;

@@ -40,9 +40,21 @@ TEST(Capabilities, switchover_ack_needs_the_return_path) {
   EXPECT_TRUE(check(on).has_value());
 }
 
-TEST(Capabilities, all_together_and_none_are_allowed) {
+TEST(Capabilities, what_excludes_each_other_is_refused_and_all_the_rest_goes_together) {
   EXPECT_TRUE(check(CapabilitySet{}).has_value());
-  EXPECT_TRUE(check(CapabilitySet{}.set()).has_value());
+  CapabilitySet rest = CapabilitySet{}.set();
+  for (const CapabilityRow& row : kCapabilities) {
+    for (const std::string_view other : row.excludes) {
+      CapabilitySet both;
+      both.set(capability_index(row.name)).set(capability_index(other));
+      for (const std::string_view need : row.needs) both.set(capability_index(need));
+      EXPECT_EQ(check(both).error().message(), "Capability '" + std::string(row.name) +
+                                                   "' excludes capability '" +
+                                                   std::string(other) + "'");
+      if (rest.test(capability_index(other))) rest.reset(capability_index(row.name));
+    }
+  }
+  EXPECT_TRUE(check(rest).has_value());
 }
 
 TEST(Capabilities, an_unknown_name_has_no_index) {
