@@ -47,8 +47,9 @@ class TERN_API DirtyHarvester {
 
   /// A view for one more user.
   virtual std::unique_ptr<DirtyConsumer> consumer() noexcept = 0;
-  /// "kvm-bitmap", "kvm-ring", ...
+  /// Of the tracker: "kvm-bitmap", "kvm-ring", ...; and whether it counts by vCPU.
   virtual std::string_view tracker_name() const noexcept = 0;
+  virtual bool counts_vcpus() const noexcept = 0;
   /// The service thread, while it runs.
   virtual std::vector<ThreadInfo> threads() const noexcept = 0;
 };

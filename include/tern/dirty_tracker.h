@@ -53,10 +53,19 @@ class TERN_API DirtyTracker {
   /// does not say; a KVM dirty ring does, and write faults that name their thread do). Any thread.
   virtual std::vector<uint64_t> vcpu_dirty_pages() const noexcept { return {}; }
 
+  /// Whether vcpu_dirty_pages() tells anything once started. Any thread.
+  virtual bool counts_vcpus() const noexcept { return false; }
+
+  /// Tells which threads of this process are vCPUs: element n is the kernel's id (gettid) of vCPU
+  /// n's thread. A tracker that sees threads write (wp-sync) then has vcpu_dirty_pages(), counting
+  /// from the next start(); to others it means nothing. Any thread.
+  virtual void set_vcpu_threads(std::span<const int> thread_ids) noexcept;
+
   /// true if run_service must run on a thread of its own between start and stop.
   virtual bool needs_service() const noexcept { return false; }
   /// Serves write faults until `stop` is requested (wp-sync: without it every writer blocks for
-  /// ever). Must not touch guest RAM itself.
+  /// ever), or empties the dirty rings (kvm-ring: without it vCPUs stand still when theirs is
+  /// full). Must not touch guest RAM itself.
   virtual Result<void> run_service(std::stop_token stop) noexcept;
 };
 
@@ -79,6 +88,34 @@ struct KvmVm {
 /// invalid_argument, unsupported. Writes that do not go through the guest must be told by mark().
 TERN_API Result<std::unique_ptr<DirtyTracker>> make_kvm_bitmap_tracker(const KvmVm& vm,
                                                                        LogSink& log) noexcept;
+
+/// KVM's dirty rings: each vCPU tells in a ring of its own which pages it dirtied, so who wrote is
+/// known, and finding them costs by what was written and not by the size of the guest. A VM has
+/// rings or the dirty log, not both.
+class TERN_API KvmRingTracker : public DirtyTracker {
+ public:
+  /// To be called when KVM_RUN of that vCPU returned KVM_EXIT_DIRTY_RING_FULL, before the next
+  /// KVM_RUN: collects and resets all rings, whether tracking is started or not. On the vCPU's
+  /// thread; may wait for a harvest that is under way. Errors: internal (the ring holds what no
+  /// vCPU can have written), and those of the kernel.
+  virtual Result<void> ring_full(uint32_t vcpu) noexcept = 0;
+  /// How often ring_full was called for it. Any thread.
+  virtual uint64_t ring_full_exits(uint32_t vcpu) const noexcept = 0;
+};
+
+/// How many entries a dirty ring may have here. Errors: unsupported (this KVM has no dirty rings).
+TERN_API Result<uint32_t> kvm_dirty_ring_limit(int vm_fd) noexcept;
+
+/// Gives each vCPU of the VM a dirty ring: to be called before the first vCPU is created.
+/// `entries`: a power of two, at least 1024, at most kvm_dirty_ring_limit(). Errors:
+/// invalid_argument, unsupported, failed_precondition (there are vCPUs already).
+TERN_API Result<void> enable_kvm_dirty_ring(int vm_fd, uint32_t entries) noexcept;
+
+/// `vcpu_fds`: all vCPUs, in order of their numbers; they are mapped here and may be closed later.
+/// `entries`: what enable_kvm_dirty_ring() was given. No other slot of the VM may have dirty
+/// logging on. Errors: invalid_argument, unsupported.
+TERN_API Result<std::unique_ptr<KvmRingTracker>> make_kvm_ring_tracker(
+    const KvmVm& vm, std::span<const int> vcpu_fds, uint32_t entries, LogSink& log) noexcept;
 
 /// How memory of this process is write-protected.
 enum class WriteProtectMode {

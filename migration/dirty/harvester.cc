@@ -43,6 +43,10 @@ class Harvester::View final : public DirtyConsumer {
   std::vector<uint64_t> vcpu_dirty_pages() const noexcept override {
     return harvester_.vcpu_pages(share_);
   }
+  bool counts_vcpus() const noexcept override { return harvester_.counts_vcpus(); }
+  void set_vcpu_threads(std::span<const int> thread_ids) noexcept override {
+    harvester_.tracker_.set_vcpu_threads(thread_ids);
+  }
   std::vector<uint64_t> block_dirty_pages() const noexcept override {
     const MutexLock lock(share_.counts_mutex);
     return share_.block_pages;

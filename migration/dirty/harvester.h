@@ -33,6 +33,7 @@ class Harvester final : public DirtyHarvester {
 
   std::unique_ptr<DirtyConsumer> consumer() noexcept override;
   std::string_view tracker_name() const noexcept override { return tracker_.name(); }
+  bool counts_vcpus() const noexcept override { return tracker_.counts_vcpus(); }
   std::vector<ThreadInfo> threads() const noexcept override { return threads_.list(); }
 
  private:

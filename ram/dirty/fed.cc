@@ -9,6 +9,9 @@ namespace tern {
 // Trackers without a fault handler have nothing to serve.
 Result<void> DirtyTracker::run_service(std::stop_token) noexcept { return {}; }
 
+// Most trackers do not see threads.
+void DirtyTracker::set_vcpu_threads(std::span<const int>) noexcept {}
+
 Result<void> FedTracker::start(std::span<const RamBlock> blocks) noexcept {
   if (started_) return Error(ErrorCode::failed_precondition, "fed tracker: already started");
   TERN_TRY(check_blocks(blocks).context("fed tracker"));

@@ -10,25 +10,13 @@
 #include <string>
 
 #include "ram/dirty/block_checks.h"
+#include "ram/dirty/kvm_slots.h"
 
 namespace tern {
 namespace {
 
-std::string slot_name(const KvmSlot& slot) {
-  return "KVM slot " + std::to_string(slot.slot & 0xffff) + " (address space " +
-         std::to_string(slot.slot >> 16) + ")";
-}
-
 uint64_t slot_pages(const KvmSlot& slot) noexcept { return slot.bytes / kTargetPageBytes; }
 uint64_t slot_words(const KvmSlot& slot) noexcept { return (slot_pages(slot) + 63) / 64; }
-
-int retry_ioctl(int fd, unsigned long request, void* argument) noexcept {
-  int result;
-  do {
-    result = ::ioctl(fd, request, argument);
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
 
 ErrorCode code_of(int sys_errno) noexcept {
   return sys_errno == ENOMEM ? ErrorCode::resource_exhausted : ErrorCode::unsupported;
@@ -59,38 +47,10 @@ std::string_view KvmBitmapTracker::name() const noexcept {
   return manual_caps_ != 0 ? "kvm-bitmap-manual" : "kvm-bitmap";
 }
 
-Result<void> KvmBitmapTracker::check_slots(std::span<const RamBlock> blocks) const noexcept {
-  for (const KvmSlot& slot : slots_) {
-    if (slot.block >= blocks.size()) {
-      return Error(ErrorCode::invalid_argument,
-                   slot_name(slot) + ": there is no RAM block " + std::to_string(slot.block));
-    }
-    const RamBlock& block = blocks[slot.block];
-    if (slot.offset > block.used_bytes || slot.bytes > block.used_bytes - slot.offset) {
-      return Error(ErrorCode::invalid_argument,
-                   slot_name(slot) + ": reaches beyond the end of RAM block " + block.idstr);
-    }
-  }
-  return {};
-}
-
-Result<void> KvmBitmapTracker::set_logging(const KvmSlot& slot, bool on) noexcept {
-  kvm_userspace_memory_region region{};
-  region.slot = slot.slot;
-  region.flags = slot.flags | (on ? uint32_t{KVM_MEM_LOG_DIRTY_PAGES} : 0);
-  region.guest_phys_addr = slot.gpa;
-  region.memory_size = slot.bytes;
-  region.userspace_addr = reinterpret_cast<uintptr_t>(blocks_[slot.block].host + slot.offset);
-  if (retry_ioctl(vm_fd_, KVM_SET_USER_MEMORY_REGION, &region) == 0) return {};
-  const int error = errno;
-  return errno_error(code_of(error),
-                     slot_name(slot) + ": switching dirty logging " + (on ? "on" : "off"), error);
-}
-
 Result<void> KvmBitmapTracker::start(std::span<const RamBlock> blocks) noexcept {
   if (started_) return Error(ErrorCode::failed_precondition, "KVM dirty log: already started");
   TERN_TRY(check_blocks(blocks));
-  TERN_TRY(check_slots(blocks));
+  TERN_TRY(check_slots(slots_, blocks));
   blocks_.assign(blocks.begin(), blocks.end());
   uint64_t words = 0;
   for (const KvmSlot& slot : slots_) words = std::max(words, slot_words(slot));
@@ -115,7 +75,7 @@ Result<void> KvmBitmapTracker::begin_logging() noexcept {
     }
   }
   for (const KvmSlot& slot : slots_) {
-    TERN_TRY(set_logging(slot, true));
+    TERN_TRY(set_dirty_logging(vm_fd_, slot, blocks_[slot.block], true));
     ++logging_slots_;
   }
   if ((manual_caps_ & KVM_DIRTY_LOG_INITIALLY_SET) == 0) return {};
@@ -190,7 +150,8 @@ Result<void> KvmBitmapTracker::stop() noexcept {
   marked_.stop();
   Result<void> first;
   for (; logging_slots_ > 0; --logging_slots_) {
-    Result<void> off = set_logging(slots_[logging_slots_ - 1], false);
+    const KvmSlot& slot = slots_[logging_slots_ - 1];
+    Result<void> off = set_dirty_logging(vm_fd_, slot, blocks_[slot.block], false);
     if (!off && first) first = std::move(off);
   }
   log_ = {};
@@ -201,23 +162,7 @@ Result<void> KvmBitmapTracker::stop() noexcept {
 
 Result<std::unique_ptr<DirtyTracker>> make_kvm_bitmap_tracker(const KvmVm& vm,
                                                               LogSink& log) noexcept {
-  if (vm.vm_fd < 0) return Error(ErrorCode::invalid_argument, "KVM dirty log: no VM descriptor");
-  if (vm.slots.empty()) return Error(ErrorCode::invalid_argument, "KVM dirty log: no memory slots");
-  for (const KvmSlot& slot : vm.slots) {
-    if (slot.bytes == 0 || (slot.bytes | slot.offset | slot.gpa) % kTargetPageBytes != 0) {
-      return Error(ErrorCode::invalid_argument,
-                   slot_name(slot) + ": offset, length and address must be whole pages, not empty");
-    }
-    if ((slot.flags & KVM_MEM_LOG_DIRTY_PAGES) != 0) {
-      return Error(ErrorCode::invalid_argument,
-                   slot_name(slot) + ": its flags must be those without dirty logging");
-    }
-  }
-  const int version = ::ioctl(vm.vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY);
-  if (version <= 0) {
-    return errno_error(ErrorCode::invalid_argument, "KVM dirty log: the descriptor is not a KVM VM",
-                       version < 0 ? errno : EINVAL);
-  }
+  TERN_TRY(check_vm(vm, "KVM dirty log"));
   auto tracker = std::make_unique<KvmBitmapTracker>(vm, probe_manual_protect(vm.vm_fd));
   log.log(LogLevel::debug, "dirty tracking by KVM's dirty log: " + std::string(tracker->name()));
   return std::unique_ptr<DirtyTracker>(std::move(tracker));

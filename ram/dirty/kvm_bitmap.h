@@ -45,8 +45,6 @@ class KvmBitmapTracker final : public DirtyTracker {
   }
 
  private:
-  Result<void> check_slots(std::span<const RamBlock> blocks) const noexcept;
-  Result<void> set_logging(const KvmSlot& slot, bool on) noexcept;
   Result<void> begin_logging() noexcept;
   /// Protects the pages of [first_word, first_word + words) whose bit is set in `bits`.
   Result<void> clear_log(const KvmSlot& slot, uint64_t first_word, uint64_t words,

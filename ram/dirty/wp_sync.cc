@@ -71,9 +71,10 @@ Result<void> WpSyncTracker::start(std::span<const RamBlock> blocks) noexcept {
   if (!wake_) return Error(ErrorCode::resource_exhausted, "wp-sync: no eventfd");
   TERN_TRY(check_blocks(blocks).context("wp-sync"));
   TERN_TRY(check_sharing(blocks).context("wp-sync"));
-  Uffd uffd = TERN_TRY(
-      Uffd::open(features_ & (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM))
-          .context("wp-sync"));
+  Uffd uffd =
+      TERN_TRY(Uffd::open(features_ & (UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+                                       UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_THREAD_ID))
+                   .context("wp-sync"));
   blocks_.assign(blocks.begin(), blocks.end());
   marked_.start(blocks);
   size_t registered = 0;
@@ -93,6 +94,8 @@ Result<void> WpSyncTracker::start(std::span<const RamBlock> blocks) noexcept {
     return result;
   }
   const MutexLock lock(mutex_);
+  const bool told_who = (features_ & UFFD_FEATURE_THREAD_ID) != 0;
+  vcpu_pages_.assign(told_who ? vcpu_of_thread_.size() : 0, 0);
   uffd_.emplace(std::move(uffd));
   wake_service();
   return {};
@@ -206,6 +209,7 @@ Result<void> WpSyncTracker::stop() noexcept {
     if (!uffd_) return {};
     uffd = std::move(uffd_);
     uffd_.reset();
+    vcpu_pages_.clear();
     wake_service();
     while (polled_fd_ == uffd->fd()) polling_ended_.wait(mutex_);
   }
@@ -276,6 +280,33 @@ Result<void> WpSyncTracker::serve_waiting() noexcept {
   return {};
 }
 
+void WpSyncTracker::set_vcpu_threads(std::span<const int> thread_ids) noexcept {
+  std::vector<std::pair<uint32_t, size_t>> fresh;
+  for (size_t vcpu = 0; vcpu < thread_ids.size(); ++vcpu) {
+    fresh.emplace_back(static_cast<uint32_t>(thread_ids[vcpu]), vcpu);
+  }
+  std::ranges::sort(fresh);
+  const MutexLock lock(mutex_);
+  vcpu_of_thread_ = std::move(fresh);
+}
+
+bool WpSyncTracker::counts_vcpus() const noexcept {
+  const MutexLock lock(mutex_);
+  return (features_ & UFFD_FEATURE_THREAD_ID) != 0 && !vcpu_of_thread_.empty();
+}
+
+std::vector<uint64_t> WpSyncTracker::vcpu_dirty_pages() const noexcept {
+  const MutexLock lock(mutex_);
+  return vcpu_pages_;
+}
+
+void WpSyncTracker::count_writer(uint32_t thread_id, uint64_t pages) noexcept {
+  const auto found =
+      std::ranges::lower_bound(vcpu_of_thread_, thread_id, {}, &std::pair<uint32_t, size_t>::first);
+  const bool known = found != vcpu_of_thread_.end() && found->first == thread_id;
+  if (known && found->second < vcpu_pages_.size()) vcpu_pages_[found->second] += pages;
+}
+
 Result<void> WpSyncTracker::fill_with_zeros(const RamBlock& block, MemoryRange page) noexcept {
   return is_huge(block) ? uffd_->copy(page, zeros_.data()) : uffd_->zero_page(page);
 }
@@ -290,6 +321,8 @@ Result<void> WpSyncTracker::serve(const uffd_msg& message) noexcept {
     const MemoryRange range{block.host + page, block.page_bytes};
     marked_.mark(i, page, block.page_bytes);
     const bool written = (message.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) != 0;
+    const bool writes = written || (message.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0;
+    if (writes) count_writer(message.arg.pagefault.feat.ptid, block.page_bytes / kTargetPageBytes);
     Result<void> served =
         written ? uffd_->write_protect(range, false) : fill_with_zeros(block, range);
     // ENOENT: somebody unmapped it; whoever touches it now gets the signal he asked for.

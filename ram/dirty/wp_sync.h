@@ -15,6 +15,9 @@
 // served with a writable page of zeros and noted as dirty. That costs no memory for holes. Shared
 // memory and huge pages get protection markers from the kernel.
 //
+// Each fault names its thread, so writes can be counted for the vCPUs whose threads are known
+// (set_vcpu_threads).
+//
 // A page that is thrown away (MADV_DONTNEED, a punched hole) is NOT seen here until it is touched
 // again: mark() must tell.
 #pragma once
@@ -24,6 +27,7 @@
 #include <span>
 #include <stop_token>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -67,6 +71,9 @@ class WpSyncTracker final : public DirtyTracker {
   void mark(size_t block, uint64_t offset, uint64_t bytes) noexcept override {
     marked_.mark(block, offset, bytes);
   }
+  std::vector<uint64_t> vcpu_dirty_pages() const noexcept override TERN_EXCLUDES(mutex_);
+  bool counts_vcpus() const noexcept override TERN_EXCLUDES(mutex_);
+  void set_vcpu_threads(std::span<const int> thread_ids) noexcept override TERN_EXCLUDES(mutex_);
   bool needs_service() const noexcept override { return true; }
   /// May begin before start and outlive stop; then it waits. Errors: failed_precondition (another
   /// one runs), and those of the kernel; after one of these call stop(), or writers wait for ever.
@@ -81,6 +88,7 @@ class WpSyncTracker final : public DirtyTracker {
   Result<void> serve_once(const std::stop_token& stop) noexcept;
   Result<void> serve_waiting() noexcept TERN_REQUIRES(mutex_);
   Result<void> serve(const uffd_msg& message) noexcept TERN_REQUIRES(mutex_);
+  void count_writer(uint32_t thread_id, uint64_t pages) noexcept TERN_REQUIRES(mutex_);
   Result<void> fill_with_zeros(const RamBlock& block, MemoryRange page) noexcept
       TERN_REQUIRES(mutex_);
   Result<uint64_t> harvest_chunk(size_t block, uint64_t chunk, BlockBitmap& into) noexcept;
@@ -98,9 +106,13 @@ class WpSyncTracker final : public DirtyTracker {
   /// As many zeros as the largest huge page has, all of them the kernel's one page of zeros.
   ReadOnlyZeros zeros_;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar polling_ended_;
   std::optional<Uffd> uffd_ TERN_GUARDED_BY(mutex_);  ///< has a value exactly while started
+  /// Which vCPU a thread is, ascending by thread; and what each has written, empty while nobody
+  /// counts.
+  std::vector<std::pair<uint32_t, size_t>> vcpu_of_thread_ TERN_GUARDED_BY(mutex_);
+  std::vector<uint64_t> vcpu_pages_ TERN_GUARDED_BY(mutex_);
   bool serving_ TERN_GUARDED_BY(mutex_) = false;
   /// The userfaultfd that the service waits for without the mutex, -1 if it waits for none.
   int polled_fd_ TERN_GUARDED_BY(mutex_) = -1;

@@ -253,6 +253,8 @@ COVERED_ELSEWHERE = {
     # Its output is compared with the committed pages (test reference-pages).
     "tools/docgen.cc": "docs/reference/states.md",
     # One table of functions, tested through every implementation that the CPU has.
+    # What both of KVM's trackers do with slots.
+    "ram/dirty/kvm_slots.cc": "tests/unit/ram/dirty/kvm_bitmap_test.cc",
     "ram/simd/generic.cc": "tests/unit/ram/simd/page_ops_test.cc",
     "ram/simd/x86_64.cc": "tests/unit/ram/simd/page_ops_test.cc",
 }

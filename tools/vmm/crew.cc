@@ -2,6 +2,7 @@
 #include "tools/vmm/crew.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <string>
 #include <system_error>
@@ -12,6 +13,7 @@ Result<std::unique_ptr<Crew>> Crew::create(uint32_t count, Work work) noexcept {
   std::unique_ptr<Crew> crew(new Crew(std::move(work)));
   crew->threads_.reserve(count);
   for (uint32_t i = 0; i < count; ++i) crew->holds_.push_back(std::make_unique<Hold>());
+  crew->thread_ids_.resize(count);
   for (uint32_t i = 0; i < count; ++i) {
     try {
       crew->threads_.emplace_back([raw = crew.get(), i] { raw->thread_main(i); });
@@ -40,6 +42,10 @@ Crew::~Crew() {
 
 void Crew::thread_main(uint32_t index) noexcept {
   ::pthread_setname_np(::pthread_self(), ("vcpu-" + std::to_string(index)).c_str());
+  {
+    const std::lock_guard lock(mutex_);
+    thread_ids_[index] = ::gettid();
+  }
   uint64_t seen = 0;
   for (;;) {
     {
@@ -95,6 +101,11 @@ void Crew::wait_while_held(uint32_t index) const noexcept {
     hold.over.wait_until(lock, hold.until);
   }
   hold.on = false;
+}
+
+std::vector<int> Crew::thread_ids() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return thread_ids_;
 }
 
 bool Crew::parked() const noexcept {

@@ -45,6 +45,8 @@ class Crew {
   void stop() noexcept;
   bool stopping() const noexcept { return stopping_.load(); }
   bool parked() const noexcept;
+  /// The kernel's ids of the threads, in order of the vCPUs.
+  std::vector<int> thread_ids() const noexcept;
 
   /// Keeps vCPU `index` out of the guest for `time` from now; zero lets it go on. Any thread, at
   /// any time; stop() ends it.
@@ -79,6 +81,7 @@ class Crew {
   bool running_ = false;
   bool quit_ = false;
   size_t parked_ = 0;
+  std::vector<int> thread_ids_;
 };
 
 }  // namespace tern::vmm

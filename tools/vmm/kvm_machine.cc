@@ -72,7 +72,13 @@ class KvmMachine final : public VmMachine, private PortBus {
   uint32_t vcpus() const noexcept override { return options_.params.vcpus; }
   std::span<DeviceSection* const> devices() noexcept override { return devices_; }
   Result<std::unique_ptr<DirtyTracker>> make_tracker(LogSink& log) noexcept override {
-    return make_kvm_bitmap_tracker(KvmVm{vm_.get(), slots_}, log);
+    const KvmVm vm{vm_.get(), slots_};
+    if (options_.dirty_ring == 0) return make_kvm_bitmap_tracker(vm, log);
+    std::vector<int> fds;
+    for (const auto& vcpu : vcpus_) fds.push_back(vcpu->fd());
+    auto rings = TERN_TRY(make_kvm_ring_tracker(vm, fds, options_.dirty_ring, log));
+    rings_.store(rings.get());
+    return std::unique_ptr<DirtyTracker>(std::move(rings));
   }
 
   void hold_vcpu(uint32_t vcpu, Nanoseconds time) noexcept override { crew_->hold(vcpu, time); }
@@ -94,6 +100,11 @@ class KvmMachine final : public VmMachine, private PortBus {
   Result<void> create_vcpus() noexcept;
   Result<void> load_guest() noexcept;
   void run_vcpu(uint32_t index) noexcept;
+  Result<void> dirty_ring_full(uint32_t index) noexcept override {
+    KvmRingTracker* const rings = rings_.load();
+    // Without a tracker nothing is logged.
+    return rings != nullptr ? rings->ring_full(index) : Result<void>();
+  }
 
   uint8_t in(uint16_t port) noexcept override {
     if (port == kPort92) return port92_.in();
@@ -120,8 +131,9 @@ class KvmMachine final : public VmMachine, private PortBus {
   std::vector<KvmSlot> slots_;
   std::vector<std::unique_ptr<KvmVcpu>> vcpus_;
   std::vector<DeviceSection*> devices_;
-  std::atomic<uint32_t> halted_ = 0;  ///< vCPUs halted since the last start
-  std::unique_ptr<Crew> crew_;        ///< last: its end joins the threads that use the rest
+  std::atomic<KvmRingTracker*> rings_ = nullptr;  ///< the caller of make_tracker owns it
+  std::atomic<uint32_t> halted_ = 0;              ///< vCPUs halted since the last start
+  std::unique_ptr<Crew> crew_;  ///< last: its end joins the threads that use the rest
 };
 
 Result<void> KvmMachine::open_kvm() noexcept {
@@ -141,6 +153,9 @@ Result<void> KvmMachine::create_vm() noexcept {
   if (::ioctl(vm_.get(), KVM_SET_IDENTITY_MAP_ADDR, &identity_map) != 0 ||
       ::ioctl(vm_.get(), KVM_SET_TSS_ADDR, kTssAddress) != 0) {
     return errno_error(ErrorCode::device, "placing KVM's own pages", errno);
+  }
+  if (options_.dirty_ring != 0) {
+    TERN_TRY(enable_kvm_dirty_ring(vm_.get(), options_.dirty_ring).context("--dirty-ring"));
   }
   for (size_t i = 0; i < ram().size(); ++i) {
     const RamBlock& block = ram()[i];

@@ -27,6 +27,7 @@ struct KvmOptions {
   uint64_t pages_per_second = 0;  ///< all vCPUs together, 0 = full speed; needs the host's TSC rate
   std::vector<std::byte> boot;    ///< loaded at 0x7c00; empty: the test guest
   bool incoming = false;          ///< RAM, and with it the boot sector, comes with the stream
+  uint32_t dirty_ring = 0;        ///< entries of each vCPU's dirty ring; 0: KVM's dirty log
 };
 
 /// Sections: "tern-kvm/cpu" per vCPU, "tern-kvm/serial", "tern-kvm/port92". Takes SIGUSR1 of the

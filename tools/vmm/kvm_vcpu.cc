@@ -110,6 +110,12 @@ bool KvmVcpu::handle_exit() noexcept {
         for (auto& byte : run_->mmio.data) byte = 0xff;
       }
       return true;
+    case KVM_EXIT_DIRTY_RING_FULL:
+      if (auto emptied = bus_.dirty_ring_full(index_); !emptied) {
+        crash(emptied.error().message());
+        return false;
+      }
+      return !crew_->stopping();
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
       return true;

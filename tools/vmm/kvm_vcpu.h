@@ -20,13 +20,16 @@
 
 namespace tern::vmm {
 
-/// The machine's I/O ports. Called on vCPU threads, several at once.
+/// The machine's I/O ports, and what else a vCPU stops for. Called on vCPU threads, several at
+/// once.
 class PortBus {
  public:
   virtual ~PortBus() = default;
   virtual uint8_t in(uint16_t port) noexcept = 0;
   /// Returns false if the access ends the guest (reset).
   virtual bool out(uint16_t port, uint8_t value) noexcept = 0;
+  /// vCPU `index` does not go on before its dirty ring was emptied.
+  virtual Result<void> dirty_ring_full(uint32_t /*index*/) noexcept { return {}; }
 };
 
 /// Why a vCPU runs no more. Migrates as a number.

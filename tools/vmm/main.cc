@@ -64,7 +64,7 @@ Result<std::unique_ptr<VmMachine>> make_machine(const VmmOptions& options, LogSi
     case MachineKind::none:
       return make_none_machine(std::move(ram), log);
     case MachineKind::threads: {
-      ThreadsOptions threads{options.guest, incoming};
+      ThreadsOptions threads{options.guest, incoming, options.write_protect};
       if (options.guest_rate != 0) {
         threads.params.ticks_per_page = kNsPerSecond * options.guest.vcpus / options.guest_rate;
       }
@@ -73,7 +73,7 @@ Result<std::unique_ptr<VmMachine>> make_machine(const VmmOptions& options, LogSi
     case MachineKind::kvm:
       break;
   }
-  KvmOptions kvm{options.guest, options.guest_rate, {}, incoming};
+  KvmOptions kvm{options.guest, options.guest_rate, {}, incoming, options.dirty_ring};
   if (!options.boot.empty()) kvm.boot = TERN_TRY(read_boot(options.boot));
   return make_kvm_machine(std::move(ram), kvm, std::move(serial), log).context("--machine kvm");
 }
@@ -252,6 +252,8 @@ void Vmm::tear_down() noexcept {
   if (control_) control_->stop();
   for (auto& thread : qmp_threads_) thread.join();
   control_.reset();
+  // A vCPU uses the tracker when its dirty ring is full, and the tracker goes first.
+  if (machine_) machine_->pause_all(RunState::shutdown).ignore("the process ends");
 }
 
 int vmm_main(int argc, char** argv) noexcept {

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstdio>
 #include <map>
@@ -12,6 +13,9 @@
 
 namespace tern::vmm {
 namespace {
+
+constexpr uint64_t kMinRingEntries = 1024;
+constexpr uint64_t kMaxRingEntries = 65536;
 
 Error bad(std::string_view text, std::string_view why) noexcept {
   return Error(ErrorCode::invalid_argument, "'" + std::string(text) + "': " + std::string(why));
@@ -30,6 +34,8 @@ struct Words {
   std::string qtest;
   std::vector<std::string> qmp;
   std::string qmp_version;
+  std::string dirty_ring;
+  std::string write_protect = "auto";
   std::vector<std::string> nics;
   std::vector<std::string> held_devices;
   std::map<std::string_view, std::string> settings;
@@ -119,6 +125,15 @@ void declare(CLI::App& app, Words& words, VmmOptions& options) {
       ->type_name("TYPE,id=ID[,NAME=VALUE...]")
       ->expected(1)
       ->take_all();
+  app.add_option("--dirty-ring", words.dirty_ring,
+                 "entries of each vCPU's dirty ring, a power of two from 1024 to 65536; --machine "
+                 "kvm then tracks by rings and not by KVM's dirty log")
+      ->type_name("N");
+  app.add_option("--write-protect", words.write_protect,
+                 "how --machine threads tracks writes: async is quick, sync tells which vCPU wrote "
+                 "(dirty limits and rates per vCPU need that)")
+      ->check(CLI::IsMember({"auto", "async", "sync"}))
+      ->capture_default_str();
   app.add_option("--nic", words.nics,
                  "network device whose announcements are sent on an interface of the host; may be "
                  "given several times")
@@ -180,6 +195,22 @@ Result<void> take_settings(const Words& words, VmmOptions& options) noexcept {
   return check_settings(options.settings);
 }
 
+Result<void> set_tracking(const Words& words, VmmOptions& options) noexcept {
+  options.write_protect = words.write_protect == "async"  ? WriteProtectMode::async
+                          : words.write_protect == "sync" ? WriteProtectMode::sync
+                                                          : WriteProtectMode::automatic;
+  if (words.dirty_ring.empty()) return {};
+  if (options.machine != MachineKind::kvm) {
+    return Error(ErrorCode::invalid_argument, "--dirty-ring: only --machine kvm has dirty rings");
+  }
+  const uint64_t entries = TERN_TRY(parse_size(words.dirty_ring).context("--dirty-ring"));
+  if (!std::has_single_bit(entries) || entries < kMinRingEntries || entries > kMaxRingEntries) {
+    return bad(words.dirty_ring, "not a power of two from 1024 to 65536").context("--dirty-ring");
+  }
+  options.dirty_ring = static_cast<uint32_t>(entries);
+  return {};
+}
+
 Result<void> understand(const Words& words, VmmOptions& options) noexcept {
   options.machine = words.machine == "kvm"       ? MachineKind::kvm
                     : words.machine == "threads" ? MachineKind::threads
@@ -209,6 +240,7 @@ Result<void> understand(const Words& words, VmmOptions& options) noexcept {
   if (!words.qmp_version.empty()) {
     options.qmp_version = TERN_TRY(parse_version(words.qmp_version).context("--qmp-version"));
   }
+  TERN_TRY(set_tracking(words, options));
   for (const auto& nic : words.nics) {
     options.nics.push_back(TERN_TRY(parse_nic(nic, options.nics.size()).context("--nic")));
   }

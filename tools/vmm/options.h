@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tern/catalog.h"
+#include "tern/dirty_tracker.h"
 #include "tern/log.h"
 #include "tern/machine.h"
 #include "tern/qmp.h"
@@ -42,6 +43,8 @@ struct VmmOptions {
   std::vector<NicOptions> nics;
   std::vector<HeldDeviceOptions> held_devices;
   std::vector<std::string> blockers;  ///< reasons why it must not migrate
+  uint32_t dirty_ring = 0;            ///< entries per vCPU; 0: dirty log
+  WriteProtectMode write_protect = WriteProtectMode::automatic;  ///< of the threads machine
   bool paused = false;
   bool exit_on_error = true;
   LogLevel log_level = LogLevel::warning;

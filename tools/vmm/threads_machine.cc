@@ -225,7 +225,9 @@ class ThreadsMachine final : public VmMachine {
   uint32_t vcpus() const noexcept override { return options_.params.vcpus; }
   std::span<DeviceSection* const> devices() noexcept override { return devices_; }
   Result<std::unique_ptr<DirtyTracker>> make_tracker(LogSink& log) noexcept override {
-    return make_write_protect_tracker(options_.tracking, log);
+    auto tracker = TERN_TRY(make_write_protect_tracker(options_.tracking, log));
+    tracker->set_vcpu_threads(crew_->thread_ids());
+    return tracker;
   }
 
   void hold_vcpu(uint32_t vcpu, Nanoseconds time) noexcept override { crew_->hold(vcpu, time); }

@@ -43,8 +43,9 @@ class KvmGuest {
     return vm ? "" : std::string("KVM_CREATE_VM: ") + std::strerror(errno);
   }
 
-  /// `slots` say where the blocks appear; the first one must cover kCodeAddress.
-  KvmGuest(std::span<const RamBlock> blocks, std::vector<KvmSlot> slots)
+  /// `slots` say where the blocks appear; the first one must cover kCodeAddress. `ring_entries`: of
+  /// its dirty ring, 0 for none.
+  KvmGuest(std::span<const RamBlock> blocks, std::vector<KvmSlot> slots, uint32_t ring_entries = 0)
       : slots_(std::move(slots)) {
     kvm_ = Fd(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
     vm_ = Fd(::ioctl(kvm_.get(), KVM_CREATE_VM, 0));
@@ -60,6 +61,10 @@ class KvmGuest {
     }
     std::memcpy(blocks[slots_[0].block].host + slots_[0].offset + kCodeAddress, kGuestCode,
                 sizeof kGuestCode);
+    if (ring_entries != 0) {
+      const auto enabled = enable_kvm_dirty_ring(vm_.get(), ring_entries);
+      EXPECT_TRUE(enabled) << enabled.error().message();
+    }
     vcpu_ = Fd(::ioctl(vm_.get(), KVM_CREATE_VCPU, 0));
     run_bytes_ = static_cast<size_t>(::ioctl(kvm_.get(), KVM_GET_VCPU_MMAP_SIZE, 0));
     run_ = static_cast<kvm_run*>(
@@ -73,6 +78,7 @@ class KvmGuest {
     ::munmap(run_, run_bytes_);
   }
 
+  int vcpu_fd() const { return vcpu_.get(); }
   KvmVm vm() const { return {.vm_fd = vm_.get(), .slots = slots_}; }
 
   /// The guest-physical range that it writes from the next round on. Only while it does not run.
@@ -87,13 +93,17 @@ class KvmGuest {
 
   /// Runs it until its next OUT: every page of the range was written once.
   void run_round() {
+    EXPECT_EQ(run_to_exit(), static_cast<uint32_t>(KVM_EXIT_IO));
+    rounds_.fetch_add(1);
+  }
+  /// Returns why KVM_RUN came back.
+  uint32_t run_to_exit() {
     int result;
     do {
       result = ::ioctl(vcpu_.get(), KVM_RUN, 0);
     } while (result < 0 && errno == EINTR);
     EXPECT_EQ(result, 0) << std::strerror(errno);
-    EXPECT_EQ(run_->exit_reason, static_cast<uint32_t>(KVM_EXIT_IO));
-    rounds_.fetch_add(1);
+    return run_->exit_reason;
   }
 
   /// Runs round after round on a thread, until end().

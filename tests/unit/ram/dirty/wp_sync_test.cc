@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <memory>
@@ -66,6 +67,49 @@ TEST_F(WpSync, stop_lets_writers_go_on_that_nobody_served) {
   shared_page.join();
   EXPECT_EQ(done.load(), 3);
   EXPECT_EQ(ram.read(1) + ram.read(2) + shared.read(3), 15u);
+}
+
+TEST_F(WpSync, writes_count_for_the_vcpu_whose_thread_made_them) {
+  const TestRam ram(Backing::anonymous, 64);
+  ram.write_all(1);
+  std::atomic<int> round{0};
+  std::atomic<int> done{0};
+  std::atomic<int> ids[2]{};
+  const auto vcpu = [&](int index) {
+    ids[index] = ::gettid();
+    for (int r = 1; r <= 2; ++r) {
+      ++done;
+      round.wait(r - 1);
+      for (int page = 0; page < 5 * (index + 1); ++page) {
+        ram.write(static_cast<uint64_t>(20 * index + page), 7);
+      }
+    }
+    ++done;
+  };
+  std::jthread first(vcpu, 0);
+  std::jthread second(vcpu, 1);
+  while (done != 2) std::this_thread::yield();
+  EXPECT_EQ(tracker_->vcpu_dirty_pages(), Pages{});
+  EXPECT_FALSE(tracker_->counts_vcpus());
+  const int known[] = {ids[1], ids[0]};  // thread 1 is vCPU 0
+  tracker_->set_vcpu_threads(known);
+  EXPECT_TRUE(tracker_->counts_vcpus());
+  Service service(*tracker_);
+  ASSERT_TRUE(tracker_->start(ram.blocks()));
+  EXPECT_EQ(tracker_->vcpu_dirty_pages(), (Pages{0, 0}));
+  ram.write(60, 2);  // nobody's
+  ++round;
+  round.notify_all();
+  while (done != 4) std::this_thread::yield();
+  EXPECT_EQ(tracker_->vcpu_dirty_pages(), (Pages{10, 5}));
+  EXPECT_EQ(harvest_pages(*tracker_, ram.blocks()).size(), 16u);
+  ++round;
+  round.notify_all();
+  while (done != 6) std::this_thread::yield();
+  EXPECT_EQ(tracker_->vcpu_dirty_pages(), (Pages{20, 10}));
+  ASSERT_TRUE(tracker_->stop());
+  EXPECT_EQ(tracker_->vcpu_dirty_pages(), Pages{});
+  EXPECT_EQ(service.end(), "");
 }
 
 TEST_F(WpSync, the_service_may_begin_before_start_and_outlive_stop) {

@@ -2,6 +2,7 @@
 #include "tools/vmm/crew.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "tests/unit/tools/vmm/support.h"
 
@@ -32,6 +33,20 @@ TEST(crew, nobody_works_before_the_start_and_after_the_stop) {
     EXPECT_EQ(steps, after);
     crew->stop();
   }
+}
+
+TEST(crew, it_knows_its_threads) {
+  std::atomic<int> ids[2]{};
+  std::atomic<int> seen = 0;
+  const auto crew = must(Crew::create(2, {[&](uint32_t vcpu) {
+                                            ids[vcpu] = ::gettid();
+                                            ++seen;
+                                          },
+                                          [](uint32_t, std::thread&) {}}));
+  const std::vector<int> known = crew->thread_ids();
+  crew->start();
+  while (seen != 2) std::this_thread::yield();
+  EXPECT_EQ(known, (std::vector<int>{ids[0], ids[1]}));
 }
 
 TEST(crew, a_start_and_a_stop_at_once_leave_all_parked) {

@@ -164,6 +164,30 @@ TEST_F(KvmMachine, the_dirty_log_sees_the_guest_and_the_vmm) {
   must(tracker->stop());
 }
 
+TEST_F(KvmMachine, the_dirty_rings_see_the_guest_and_who_of_it_wrote) {
+  KvmOptions options = with({0x100000, 32, 0, 2});
+  options.dirty_ring = 65536;
+  Vm vm(options);
+  const auto tracker = must(vm.machine->make_tracker(null_log()));
+  vm.machine->memory().set_tracker(tracker.get());
+  must(vm.machine->resume_all());
+  vm.line.read(1);
+  must(tracker->start(vm.machine->ram()));
+  DirtyBitmap dirty(vm.machine->ram());
+  vm.line.drain();
+  vm.line.read(3);  // a whole round lies between the second and the third
+  must(vm.machine->memory().fill(0x1ff000, 1, std::byte{1}));
+  must(vm.machine->pause_all(RunState::paused));
+  must(tracker->harvest(dirty));
+  for (uint64_t page = 0x100; page < 0x110; ++page) EXPECT_TRUE(dirty.block(0).test(page)) << page;
+  EXPECT_TRUE(dirty.block(0).test(0x1ff)) << "the VMM's own write";
+  EXPECT_FALSE(dirty.block(0).test(0x150));
+  const auto by_vcpu = tracker->vcpu_dirty_pages();
+  ASSERT_EQ(by_vcpu.size(), 2U);
+  EXPECT_GE(by_vcpu[0], 16U);
+  must(tracker->stop());
+}
+
 /// Runs a guest until it ends by itself; returns what it printed.
 std::string run_to_the_end(const KvmOptions& options) {
   Vm vm(options);

@@ -130,6 +130,15 @@ TEST(options, devices_blockers_and_the_reported_version) {
   EXPECT_EQ(options.qmp_version->minor, 2U);
 }
 
+TEST(options, how_writes_are_tracked) {
+  EXPECT_EQ(parsed({}).dirty_ring, 0U);
+  EXPECT_EQ(parsed({"--dirty-ring", "65536"}).dirty_ring, 65536U);
+  EXPECT_EQ(parsed({"--dirty-ring", "1K"}).dirty_ring, 1024U);
+  EXPECT_EQ(parsed({}).write_protect, WriteProtectMode::automatic);
+  EXPECT_EQ(parsed({"--write-protect", "sync"}).write_protect, WriteProtectMode::sync);
+  EXPECT_EQ(parsed({"--write-protect", "async"}).write_protect, WriteProtectMode::async);
+}
+
 TEST(options, what_makes_no_sense_ends_with_status_2) {
   const std::vector<std::vector<const char*>> cases = {
       {"--machine", "pc"},
@@ -150,6 +159,12 @@ TEST(options, what_makes_no_sense_ends_with_status_2) {
       {"--ram-backend", "file:"},
       {"--ram-backend", "file:x,share=maybe"},
       {"--huge", "1G"},
+      {"--dirty-ring", "1000"},
+      {"--dirty-ring", "512"},
+      {"--dirty-ring", "131072"},
+      {"--dirty-ring", "x"},
+      {"--dirty-ring", "4096", "--machine", "threads"},
+      {"--write-protect", "kvm"},
       {"--vcpus", "0"},
       {"--vcpus", "65"},
       {"--qmp", "tcp:1"},
