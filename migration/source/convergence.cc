@@ -100,12 +100,13 @@ Result<void> Convergence::judge_period(Nanoseconds now, uint64_t sent_bytes) noe
 // Set once, and again only when the operator changed his mind.
 Result<void> Convergence::limit_vcpus() noexcept {
   const uint64_t wanted = context_.live.vcpu_dirty_limit.load(std::memory_order_relaxed);
-  if (wanted == limit_mib_) return {};
-  limit_mib_ = wanted;
-  context_.log.log(LogLevel::info,
-                   "limiting every vCPU to " + std::to_string(wanted) + " MiB/s of dirty memory");
   const auto period =
       static_cast<uint32_t>(context_.live.vcpu_dirty_limit_period.load(std::memory_order_relaxed));
+  if (wanted == limit_mib_ && period == limit_period_) return {};
+  limit_mib_ = wanted;
+  limit_period_ = period;
+  context_.log.log(LogLevel::info,
+                   "limiting every vCPU to " + std::to_string(wanted) + " MiB/s of dirty memory");
   return context_.machine.dirty_limit->limit_all(wanted, period);
 }
 

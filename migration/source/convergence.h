@@ -75,7 +75,8 @@ class Convergence {
   WindowBandwidth window_;
   ConvergenceTrigger trigger_;
   CpuThrottle throttle_;
-  bool limiting_ = false;   ///< the machine's dirty limits are ours,
+  bool limiting_ = false;  ///< the machine's dirty limits are ours,
+  uint32_t limit_period_ = 0;
   uint64_t limit_mib_ = 0;  ///< and of this size; 0: not set yet
   SwitchoverDecision believed_;
   Nanoseconds last_look_{0};

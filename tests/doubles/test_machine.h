@@ -7,6 +7,7 @@
 #pragma once
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -44,6 +45,16 @@ class TestMachine final : public VcpuControl, public DeviceSection, public LogSi
     }
     guest_.join();
     munmap(blocks_[0].host, blocks_[0].used_bytes);
+  }
+
+  /// From now on its writes are tracked by faults, which tell that vCPU 0 made them.
+  void track_by_faults() {
+    auto tracker = make_write_protect_tracker(WriteProtectMode::sync, *this);
+    if (!tracker) std::abort();
+    tracker_ = std::move(*tracker);
+    while (guest_thread_id_.load() == 0) std::this_thread::yield();
+    const int id = guest_thread_id_.load();
+    tracker_->set_vcpu_threads({&id, 1});
   }
 
   Machine machine(EventSink* events = nullptr) {
@@ -174,6 +185,7 @@ class TestMachine final : public VcpuControl, public DeviceSection, public LogSi
     }
   }
   void run_guest() {
+    guest_thread_id_.store(::gettid());
     for (;;) {
       {
         std::unique_lock lock(mutex_);
@@ -211,6 +223,7 @@ class TestMachine final : public VcpuControl, public DeviceSection, public LogSi
   bool quit_ = false;
   std::chrono::steady_clock::time_point held_until_;
   uint64_t holds_ = 0;
+  std::atomic<int> guest_thread_id_{0};
   uint64_t next_page_ = 0;
   std::atomic<uint64_t> rounds_{0};
   std::mutex log_mutex_;

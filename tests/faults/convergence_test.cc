@@ -5,7 +5,9 @@
 // not.
 #include <gtest/gtest.h>
 
-#include <functional>
+#include <mutex>
+#include <optional>
+#include <vector>
 
 #include "tests/doubles/manual_clock.h"
 #include "tests/doubles/pair.h"
@@ -128,6 +130,91 @@ TEST(Effect, max_cpu_throttle) {
   EXPECT_EQ(pair.steps(2), (Percents{20, 25}));
 }
 
+/// Notes what a migration asks for.
+struct NotedLimit final : DirtyLimit {
+  struct Asked {
+    uint64_t mib;
+    uint32_t period;
+  };
+  mutable std::mutex mutex;
+  std::vector<Asked> asked;
+  bool ended = false;
+  Result<void> set(std::optional<uint32_t>, uint64_t) noexcept override { return {}; }
+  Result<void> cancel(std::optional<uint32_t>) noexcept override { return {}; }
+  std::vector<VcpuDirtyLimit> query() const noexcept override { return {}; }
+  DirtyLimitFigures figures() const noexcept override { return {1000, 500, 50}; }
+  std::vector<ThreadInfo> threads() const noexcept override { return {}; }
+  Result<void> begin_migration() noexcept override { return {}; }
+  Result<void> limit_all(uint64_t mib, uint32_t period) noexcept override {
+    const std::lock_guard lock(mutex);
+    asked.push_back({mib, period});
+    return {};
+  }
+  void end_migration() noexcept override {
+    const std::lock_guard lock(mutex);
+    ended = true;
+  }
+  Asked wait_asked(size_t count) const {
+    for (;;) {
+      {
+        const std::lock_guard lock(mutex);
+        if (asked.size() >= count) return asked[count - 1];
+      }
+      std::this_thread::yield();
+    }
+  }
+};
+
+/// A pair whose migration limits vCPUs through a NotedLimit.
+struct NotedPair {
+  NotedLimit limit;
+  BusyPair pair;
+  NotedPair() {
+    pair.adjust_a = [this](Machine& machine) {
+      machine.clock = &pair.fast;
+      machine.dirty_limit = &limit;
+    };
+    pair.settings.auto_converge = false;
+    pair.settings.dirty_limit = true;
+  }
+};
+
+TEST(Effect, dirty_limit) {
+  NotedPair with;
+  with.pair.run();
+  with.limit.wait_asked(1);
+  while (!with.pair.source->stats().throttle.dirty_limit) std::this_thread::yield();
+  EXPECT_EQ(with.pair.source->stats().throttle.dirty_limit->ring_full_time, 1000u);
+  EXPECT_EQ(with.pair.source->stats().throttle.percent, 50u);
+  EXPECT_TRUE(with.pair.source->cancel());
+  with.pair.source->wait();
+  EXPECT_TRUE(with.limit.ended);
+  EXPECT_FALSE(with.pair.source->stats().throttle.dirty_limit);
+  EXPECT_EQ(with.pair.source->stats().throttle.percent, 0u);
+  NotedPair without;
+  without.pair.settings.dirty_limit = false;
+  without.pair.run();
+  while (without.pair.source->stats().dirty_sync_count < 8) std::this_thread::yield();
+  EXPECT_TRUE(without.limit.asked.empty());
+}
+
+TEST(Effect, vcpu_dirty_limit) {
+  NotedPair noted;
+  noted.pair.settings.vcpu_dirty_limit = 17;
+  noted.pair.run();
+  EXPECT_EQ(noted.limit.wait_asked(1).mib, 17u);
+  noted.pair.settings.vcpu_dirty_limit = 3;  // live
+  noted.pair.source->update(noted.pair.settings);
+  EXPECT_EQ(noted.limit.wait_asked(2).mib, 3u);
+}
+
+TEST(Effect, x_vcpu_dirty_limit_period) {
+  NotedPair noted;
+  noted.pair.settings.vcpu_dirty_limit_period = 50;
+  noted.pair.run();
+  EXPECT_EQ(noted.limit.wait_asked(1).period, 50u);
+}
+
 TEST(Effect, x_switchover_policy) {
   // With no downtime allowed QEMU 7.2 stops a guest of which it knows nothing dirty, without having
   // looked. tern never does.
@@ -174,6 +261,42 @@ TEST(Convergence, a_guest_that_is_too_fast_arrives_with_auto_converge) {
   EXPECT_EQ(decision.measured_bandwidth > 0, decision.final_dirty_bytes > 0);
   EXPECT_LE(decision.pending_bytes, decision.threshold_bytes);
   expect_let_go(pair);
+}
+
+TEST(Convergence, a_guest_that_is_too_fast_arrives_with_dirty_limit) {
+  BusyPair pair;
+  pair.a.track_by_faults();
+  pair.settings.auto_converge = false;
+  pair.settings.dirty_limit = true;
+  pair.settings.vcpu_dirty_limit = 1;
+  pair.settings.vcpu_dirty_limit_period = 100;
+  pair.settings.max_bandwidth = 0;
+  pair.settings.avail_switchover_bandwidth = 4'000'000;
+  pair.settings.switchover_ack = true;
+  pair.prepare(pair.settings);
+  pair.destination->hold_switchover();
+  pair.start();
+  pair.a_events.wait_for("active");
+  EXPECT_GE(pair.wait_steps(1).course.at(0).percent, 1u);
+  pair.destination->release_switchover();
+  pair.source->wait();
+  pair.destination->wait();
+  EXPECT_EQ(pair.source->stats().status, Status::completed) << pair.source->stats().error_desc;
+  EXPECT_EQ(pair.b.check(), "");
+  expect_let_go(pair);
+}
+
+TEST(Convergence, a_tracker_that_does_not_know_who_wrote_is_told) {
+  BusyPair pair;
+  pair.settings.auto_converge = false;
+  pair.settings.dirty_limit = true;
+  pair.prepare(pair.settings);
+  pair.start();
+  pair.source->wait();
+  EXPECT_EQ(pair.source->stats().status, Status::failed);
+  EXPECT_NE(pair.source->stats().error_desc.find("tells which vCPU wrote"), std::string::npos)
+      << pair.source->stats().error_desc;
+  EXPECT_TRUE(pair.a.running());
 }
 
 TEST(Convergence, a_cancelled_migration_lets_the_guest_go) {

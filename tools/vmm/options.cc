@@ -170,7 +170,7 @@ void declare(CLI::App& app, Words& words, VmmOptions& options) {
 
 /// The default range goes as far as RAM does; one that was asked for is checked by the machine.
 Result<void> set_guest_range(const Words& words, VmmOptions& options) noexcept {
-  const uint32_t vcpus = options.guest.vcpus;
+  const GuestParams given = options.guest;
   if (!words.guest_range.empty()) {
     options.guest = TERN_TRY(parse_guest_range(words.guest_range).context("--guest-range"));
   } else {
@@ -178,7 +178,8 @@ Result<void> set_guest_range(const Words& words, VmmOptions& options) noexcept {
     if (end <= kDefaultRangeStart) end = kDefaultRangeStart;
     options.guest.pages = (end - kDefaultRangeStart) / kGuestPageBytes;
   }
-  options.guest.vcpus = vcpus;
+  options.guest.vcpus = given.vcpus;
+  options.guest.as_work = given.as_work;
   return {};
 }
 

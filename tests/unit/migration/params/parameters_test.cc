@@ -63,7 +63,8 @@ TEST(Parameters, live_ones_are_those_that_update_takes) {
                       "max-bandwidth", "avail-switchover-bandwidth", "downtime-limit",
                       "announce-initial", "announce-max", "announce-rounds", "announce-step",
                       "throttle-trigger-threshold", "cpu-throttle-initial",
-                      "cpu-throttle-increment", "cpu-throttle-tailslow", "max-cpu-throttle"}));
+                      "cpu-throttle-increment", "cpu-throttle-tailslow", "max-cpu-throttle",
+                      "x-vcpu-dirty-limit-period", "vcpu-dirty-limit"}));
 }
 
 ParameterRow row_of(SettingType type, Member member, uint64_t min, uint64_t max) {
