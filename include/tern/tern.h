@@ -12,6 +12,7 @@
 #include "tern/dirty_bitmap.h"
 #include "tern/dirty_harvester.h"
 #include "tern/dirty_limit.h"
+#include "tern/dirty_rate.h"
 #include "tern/dirty_tracker.h"
 #include "tern/events.h"
 #include "tern/log.h"

@@ -28,6 +28,7 @@ Result<std::shared_ptr<MachineParts>> MachineParts::create(
   if (options.tracker != nullptr) {
     parts->tracker_ = options.tracker->parts;
     machine.tracker = parts->tracker_->tracker.get();
+    machine.harvester = parts->tracker_->harvester.get();
   }
   parts->vcpus_ = TERN_TRY(VcpuAdapter::create(options.vcpus));
   machine.vcpus = parts->vcpus_.get();

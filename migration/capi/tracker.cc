@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/capi/tracker.h"
 
+#include <algorithm>
 #include <stop_token>
 
 #include "migration/capi/error.h"
@@ -22,13 +23,29 @@ LogSink& sink_of(const std::unique_ptr<LogAdapter>& log) noexcept {
   return log != nullptr ? static_cast<LogSink&>(*log) : null_log();
 }
 
+Result<std::vector<KvmSlot>> read_slots(const tern_kvm_slot* slots, size_t count) noexcept {
+  std::vector<KvmSlot> known;
+  const auto given = TERN_TRY(read_array(slots, count, "slots"));
+  for (const tern_kvm_slot& slot : given) {
+    known.push_back({.slot = slot.slot,
+                     .flags = slot.flags,
+                     .block = slot.block,
+                     .offset = slot.offset,
+                     .bytes = slot.bytes,
+                     .gpa = slot.gpa});
+  }
+  return known;
+}
+
 // Nothing can fail any more: from here on the callbacks are ours.
 void give(tern_tracker** out, std::unique_ptr<LogAdapter> log,
-          std::unique_ptr<DirtyTracker> tracker) noexcept {
+          std::unique_ptr<DirtyTracker> tracker, KvmRingTracker* rings = nullptr) noexcept {
   if (log != nullptr) log->adopt();
   auto parts = std::make_shared<TrackerParts>();
   parts->log = std::move(log);
   parts->tracker = std::move(tracker);
+  parts->rings = rings;
+  parts->harvester = DirtyHarvester::create(*parts->tracker, sink_of(parts->log));
   *out = new tern_tracker{std::move(parts)};
 }
 
@@ -96,22 +113,76 @@ Result<void> CustomTracker::run_service(std::stop_token stop) noexcept {
 using namespace tern;        // NOLINT(google-build-using-namespace): the functions below are C's
 using namespace tern::capi;  // NOLINT(google-build-using-namespace)
 
+int tern_kvm_dirty_ring_limit(int vm_fd, uint32_t* out, tern_error** error) noexcept {
+  return answer_of(error, [&]() -> Result<void> {
+    TERN_TRY(need({{"out", out}}));
+    *out = TERN_TRY(kvm_dirty_ring_limit(vm_fd));
+    return {};
+  });
+}
+
+int tern_kvm_dirty_ring_enable(int vm_fd, uint32_t entries, tern_error** error) noexcept {
+  return answer_of(error, [&] { return enable_kvm_dirty_ring(vm_fd, entries); });
+}
+
+int tern_tracker_kvm_ring(int vm_fd, const tern_kvm_slot* slots, size_t slot_count,
+                          const int* vcpu_fds, size_t vcpu_count, uint32_t entries,
+                          const tern_log_callbacks* log, tern_tracker** out,
+                          tern_error** error) noexcept {
+  if (out != nullptr) *out = nullptr;
+  return answer_of(error, [&]() -> Result<void> {
+    TERN_TRY(need({{"vcpu_fds", vcpu_fds}, {"out", out}}));
+    const auto known = TERN_TRY(read_slots(slots, slot_count));
+    auto sink = TERN_TRY(optional_log(log));
+    auto tracker = TERN_TRY(
+        make_kvm_ring_tracker({vm_fd, known}, {vcpu_fds, vcpu_count}, entries, sink_of(sink)));
+    KvmRingTracker* const rings = tracker.get();
+    give(out, std::move(sink), std::move(tracker), rings);
+    return {};
+  });
+}
+
+int tern_tracker_ring_full(tern_tracker* tracker, uint32_t vcpu, tern_error** error) noexcept {
+  return answer_of(error, [&]() -> Result<void> {
+    TERN_TRY(need({{"tracker", tracker}}));
+    if (tracker->parts->rings != nullptr) return tracker->parts->rings->ring_full(vcpu);
+    return Error(ErrorCode::invalid_argument, "tracker: it has no dirty rings");
+  });
+}
+
+uint64_t tern_tracker_ring_full_exits(const tern_tracker* tracker, uint32_t vcpu) noexcept {
+  if (tracker == nullptr || tracker->parts->rings == nullptr) return 0;
+  return tracker->parts->rings->ring_full_exits(vcpu);
+}
+
+int tern_tracker_counts_vcpus(const tern_tracker* tracker) noexcept {
+  return tracker != nullptr && tracker->parts->tracker->counts_vcpus() ? 1 : 0;
+}
+
+int tern_tracker_set_vcpu_threads(tern_tracker* tracker, const int* thread_ids, size_t count,
+                                  tern_error** error) noexcept {
+  return answer_of(error, [&]() -> Result<void> {
+    TERN_TRY(need({{"tracker", tracker}, {"thread_ids", thread_ids}}));
+    tracker->parts->tracker->set_vcpu_threads({thread_ids, count});
+    return {};
+  });
+}
+
+size_t tern_tracker_vcpu_dirty_pages(const tern_tracker* tracker, uint64_t* pages,
+                                     size_t count) noexcept {
+  if (tracker == nullptr) return 0;
+  const std::vector<uint64_t> known = tracker->parts->tracker->vcpu_dirty_pages();
+  if (pages != nullptr) std::copy_n(known.begin(), std::min(count, known.size()), pages);
+  return known.size();
+}
+
 int tern_tracker_kvm_bitmap(int vm_fd, const tern_kvm_slot* slots, size_t slot_count,
                             const tern_log_callbacks* log, tern_tracker** out,
                             tern_error** error) noexcept {
   if (out != nullptr) *out = nullptr;
   return answer_of(error, [&]() -> Result<void> {
     TERN_TRY(need({{"out", out}}));
-    std::vector<KvmSlot> known;
-    const auto given = TERN_TRY(read_array(slots, slot_count, "slots"));
-    for (const tern_kvm_slot& slot : given) {
-      known.push_back({.slot = slot.slot,
-                       .flags = slot.flags,
-                       .block = slot.block,
-                       .offset = slot.offset,
-                       .bytes = slot.bytes,
-                       .gpa = slot.gpa});
-    }
+    const auto known = TERN_TRY(read_slots(slots, slot_count));
     auto sink = TERN_TRY(optional_log(log));
     auto tracker = TERN_TRY(make_kvm_bitmap_tracker({vm_fd, known}, sink_of(sink)));
     give(out, std::move(sink), std::move(tracker));

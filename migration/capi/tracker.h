@@ -8,6 +8,7 @@
 
 #include "migration/capi/callbacks.h"
 #include "tern/c/machine.h"
+#include "tern/dirty_harvester.h"
 #include "tern/dirty_tracker.h"
 
 namespace tern::capi {
@@ -16,6 +17,9 @@ namespace tern::capi {
 struct TrackerParts {
   std::unique_ptr<LogAdapter> log;  // may be empty; outlives the tracker
   std::unique_ptr<DirtyTracker> tracker;
+  KvmRingTracker* rings = nullptr;  // `tracker`, if it is one
+  /// What migrations and meters of machines with this tracker share.
+  std::unique_ptr<DirtyHarvester> harvester;
   /// What tern_tracker_start was given: a tracker keeps the span.
   std::vector<RamBlock> blocks;
 };

@@ -11,6 +11,7 @@ namespace tern::qmp {
 namespace {
 
 namespace b = base_commands;
+namespace d = dirty_commands;
 namespace i = introspect_commands;
 namespace l = dirty_limit_commands;
 namespace m = migration_commands;
@@ -74,6 +75,14 @@ constexpr auto kCommands = std::to_array<CommandRow>({
     {"query-vcpu-dirty-limit", &kEmpty, &types::kDirtyLimitInfoList, l::query_limits, false,
      kAnyStatus, "", "0.4", kNoFeatures,
      "The vCPUs that have a limit, with what they dirty, in MiB/s."},
+    {"calc-dirty-rate", &d::kCalcArguments, &kEmpty, d::calc_dirty_rate, false, kAnyStatus, "",
+     "0.4", kNoFeatures,
+     "Begins to measure how fast the guest dirties memory, for calc-time; query-dirty-rate tells "
+     "the "
+     "result."},
+    {"query-dirty-rate", &d::kQueryArguments, &types::kDirtyRateInfo, d::query_dirty_rate, false,
+     kAnyStatus, "", "0.4", kNoFeatures,
+     "State and result of the last dirty-rate measurement, in MiB/s."},
 
     // ---- objects
     {"object-add", &kObjectOptions, &kEmpty, o::object_add, false, kAnyStatus, "", "0.3",

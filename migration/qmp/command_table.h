@@ -17,6 +17,7 @@
 #include "migration/qmp/qapi_type.h"
 #include "migration/qmp/run_states.h"
 #include "migration/state/status_mask.h"
+#include "tern/dirty_rate.h"
 #include "tern/machine.h"
 #include "tern/objects.h"
 #include "tern/qmp.h"
@@ -43,6 +44,7 @@ struct Plane {
   QmpVersion version;
   /// Commands run on a dispatcher of the VMM's, so that others can overtake them.
   bool offers_oob;
+  DirtyRateMeter* dirty_rate = nullptr;  ///< nullptr: there is no RAM that could be measured
 };
 
 struct CommandRow;
@@ -139,6 +141,12 @@ Outcome set_limit(Call& call);
 Outcome cancel_limit(Call& call);
 Outcome query_limits(Call& call);
 }  // namespace dirty_limit_commands
+namespace dirty_commands {  // commands_dirty.cc
+extern const QapiType kCalcArguments;
+extern const QapiType kQueryArguments;
+Outcome calc_dirty_rate(Call& call);
+Outcome query_dirty_rate(Call& call);
+}  // namespace dirty_commands
 
 namespace object_commands {  // commands_objects.cc
 extern const QapiType kIdArguments;

@@ -61,13 +61,15 @@ ControlPlaneImpl::ControlPlaneImpl(const Machine& machine, QmpVm& vm, const QmpO
       run_states_(*machine.vcpus, hub_, log_),
       objects_(machine.objects != nullptr ? *machine.objects : own_objects_),
       machine_(with_parts(machine)),
+      dirty_rate_(DirtyRateMeter::create(machine_).value_or(nullptr)),
       announcements_(machine.announcer),
       migrations_({machine_, vm, hub_, run_states_, fds_, blockers_, log_, std::move(factory),
                    options.settings.value_or(params::qmp_defaults()), options.events,
                    options.exit_on_error}),
-      dispatcher_({machine_, vm, hub_, run_states_, fds_, migrations_, announcements_, objects_,
-                   log_, options.version.value_or(kOwnVersion), options.dispatcher != nullptr},
-                  log_) {}
+      dispatcher_(
+          {machine_, vm, hub_, run_states_, fds_, migrations_, announcements_, objects_, log_,
+           options.version.value_or(kOwnVersion), options.dispatcher != nullptr, dirty_rate_.get()},
+          log_) {}
 
 ControlPlaneImpl::~ControlPlaneImpl() {
   stop();

@@ -57,6 +57,7 @@ class ControlPlaneImpl final : public ControlPlane {
   std::unique_ptr<DirtyHarvester> own_harvester_;  // for a machine that brings none
   std::unique_ptr<DirtyLimit> own_dirty_limit_;    // the same
   const Machine machine_;                          // with our vcpus, objects and harvester
+  std::unique_ptr<DirtyRateMeter> dirty_rate_;
   FdTable fds_;
   Blockers blockers_;
   Announcements announcements_;

@@ -251,8 +251,44 @@ constexpr QapiType kSchemaInfo{.kind = Kind::flat_union,
                                .tag = "meta-type",
                                .variants = kSchemaVariants};
 
+// ---- dirty rate
+constexpr std::array<Words, 2> kTimeUnitWords = {"second", "millisecond"};
+constexpr std::array<Words, 3> kDirtyRateModeWords = {"page-sampling", "dirty-ring",
+                                                      "dirty-bitmap"};
+constexpr QapiType kDirtyRateStatus{
+    .kind = Kind::enumeration, .name = "DirtyRateStatus", .words = kDirtyRateStatusWords};
+constexpr auto kDirtyVcpuMembers =
+    std::to_array<QapiMember>({{"id", &kInteger}, {"dirty-rate", &kInteger}});
+constexpr QapiType kDirtyVcpu = object("DirtyRateVcpu", kDirtyVcpuMembers);
+constexpr QapiType kDirtyVcpuList = list_of(kDirtyVcpu);
+constexpr auto kDirtyBlockMembers =
+    std::to_array<QapiMember>({{"id", &kString}, {"bytes-per-second", &kNumber}});
+constexpr QapiType kDirtyBlock = object("XTernDirtyBlock", kDirtyBlockMembers);
+constexpr QapiType kDirtyBlockList = list_of(kDirtyBlock);
+constexpr auto kDirtyDetailMembers =
+    std::to_array<QapiMember>({{"bytes-per-second", &kNumber, true},
+                               {"low", &kNumber, true},
+                               {"high", &kNumber, true},
+                               {"blocks", &kDirtyBlockList, true},
+                               {"error-desc", &kString, true}});
+constexpr QapiType kDirtyDetails = object("XTernDirtyRate", kDirtyDetailMembers);
+constexpr auto kDirtyRateMembers =
+    std::to_array<QapiMember>({{"dirty-rate", &kInteger, true},
+                               {"status", &kDirtyRateStatus},
+                               {"start-time", &kInteger},
+                               {"calc-time", &kInteger},
+                               {"calc-time-unit", &kTimeUnit},
+                               {"sample-pages", &kUint64},
+                               {"mode", &kDirtyRateMode},
+                               {"vcpu-dirty-rate", &kDirtyVcpuList, true},
+                               {"x-tern", &kDirtyDetails, true, kUnstable}});
+
 }  // namespace
 
+const QapiType kTimeUnit{.kind = Kind::enumeration, .name = "TimeUnit", .words = kTimeUnitWords};
+const QapiType kDirtyRateMode{
+    .kind = Kind::enumeration, .name = "DirtyRateMeasureMode", .words = kDirtyRateModeWords};
+const QapiType kDirtyRateInfo = object("DirtyRateInfo", kDirtyRateMembers);
 const QapiType kMigrationStatus{
     .kind = Kind::enumeration, .name = "MigrationStatus", .words = kStatusWords};
 const QapiType kVersionInfo = object("VersionInfo", kVersionMembers);

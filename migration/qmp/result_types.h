@@ -18,6 +18,12 @@ inline constexpr std::array kOfferedStatuses = {
     Status::device, Status::wait_unplug, Status::failing};
 
 extern const QapiType kMigrationStatus;
+extern const QapiType kTimeUnit;
+extern const QapiType kDirtyRateMode;
+extern const QapiType kDirtyRateInfo;
+/// In the order of DirtyRateReport::Status.
+inline constexpr std::array<std::string_view, 3> kDirtyRateStatusWords = {"unstarted", "measuring",
+                                                                          "measured"};
 extern const QapiType kVersionInfo;
 extern const QapiType kCommandInfoList;
 extern const QapiType kEventInfoList;

@@ -172,7 +172,12 @@ Result<void> KvmRings::note(uint32_t vcpu, const DirtyRing::Entry& entry) noexce
   const KvmSlot* slot = find_slot(entry.slot);
   if (slot != nullptr && entry.offset < slot->bytes / kTargetPageBytes) {
     marked_.mark(slot->block, slot->offset + entry.offset * kTargetPageBytes, kTargetPageBytes);
-    vcpus_[vcpu]->pages.fetch_add(1, std::memory_order_relaxed);
+    // KVM publishes an entry for each write that it emulates, however often it is the same page.
+    auto& last = vcpus_[vcpu]->last;
+    if (!last || last->slot != entry.slot || last->offset != entry.offset) {
+      vcpus_[vcpu]->pages.fetch_add(1, std::memory_order_relaxed);
+      last = entry;
+    }
     return {};
   }
   const std::string where = "dirty ring of vCPU " + std::to_string(vcpu) + ", entry " +
@@ -203,7 +208,10 @@ Result<void> KvmRings::collect() noexcept {
 
 Result<void> KvmRings::reset() noexcept {
   uint64_t waiting = 0;
-  for (const auto& vcpu : vcpus_) waiting += vcpu->ring.waiting();
+  for (auto& vcpu : vcpus_) {
+    waiting += vcpu->ring.waiting();
+    vcpu->last.reset();
+  }
   if (waiting != 0 && !any_overrun()) {
     uint64_t done = 0;
     // A signal may end it early; nothing at all tells that something is in the way.

@@ -133,6 +133,7 @@ class KvmRings final : public KvmRingTracker {
   struct Vcpu {
     explicit Vcpu(std::span<kvm_dirty_gfn> entries) noexcept : ring(entries) {}
     DirtyRing ring;                         // with mutex_
+    std::optional<DirtyRing::Entry> last;   // noted, since the last reset; with mutex_
     std::atomic<bool> stands_still{false};  // inside ring_full
     std::atomic<uint64_t> recoveries{0};    // from overruns
     std::atomic<uint64_t> pages{0};

@@ -358,6 +358,37 @@ BASE = [
     cmd("yank", same, name="yank of a node", instances=[{"type": "block-node", "node-name": "x"}]),
     cmd("yank", same, name="yank, nothing to yank", instances=[{"type": "migration"}]),
     cmd("yank", value, name="yank of nothing", instances=[]),
+    cmd("query-dirty-rate", same, name="query-dirty-rate"),
+    cmd("calc-dirty-rate", words, name="calc-dirty-rate without arguments"),
+    cmd("calc-dirty-rate", words, **{"calc-time": 0}, name="calc-dirty-rate for nothing"),
+    cmd("calc-dirty-rate", words, **{"calc-time": 61}, name="calc-dirty-rate for too long"),
+    cmd("calc-dirty-rate", words, **{"calc-time": -1}, name="calc-dirty-rate, negative"),
+    cmd(
+        "calc-dirty-rate",
+        words,
+        name="calc-dirty-rate, few samples",
+        **{"calc-time": 1, "sample-pages": 127},
+    ),
+    cmd(
+        "calc-dirty-rate",
+        words,
+        name="calc-dirty-rate, many samples",
+        **{"calc-time": 1, "sample-pages": 16385},
+    ),
+    cmd(
+        "calc-dirty-rate",
+        words,
+        name="calc-dirty-rate, samples of a ring",
+        **{"calc-time": 1, "mode": "dirty-ring", "sample-pages": 512},
+    ),
+    # A mode that is not there makes QEMU 7.2 crash without KVM.
+    cmd(
+        "calc-dirty-rate",
+        words,
+        name="calc-dirty-rate, unknown mode",
+        **{"calc-time": 1, "mode": "x"},
+    ),
+    cmd("calc-dirty-rate", value, name="calc-dirty-rate", **{"calc-time": 1}),
     cmd("announce-self", words, name="announce-self without arguments"),
     cmd("announce-self", value, name="announce-self", initial=50, max=550, rounds=5, step=50),
     cmd(

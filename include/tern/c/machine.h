@@ -133,6 +133,26 @@ TERN_C_API int tern_tracker_kvm_bitmap(int vm_fd, const tern_kvm_slot* slots, si
                                        const tern_log_callbacks* log, tern_tracker** out,
                                        tern_error** error) TERN_NOTHROW;
 
+/// How many entries a dirty ring may have. Errors: unsupported.
+TERN_C_API int tern_kvm_dirty_ring_limit(int vm_fd, uint32_t* out, tern_error** error) TERN_NOTHROW;
+/// Gives each vCPU a dirty ring: before the first vCPU is created. `entries`: a power of two from
+/// 1024 to the limit. Errors: invalid_argument, unsupported, failed_precondition (too late).
+TERN_C_API int tern_kvm_dirty_ring_enable(int vm_fd, uint32_t entries,
+                                          tern_error** error) TERN_NOTHROW;
+/// KVM's dirty rings, of all vCPUs in order of their numbers; the descriptors are not owned. No
+/// other slot may have dirty logging on. Errors: invalid_argument, unsupported.
+TERN_C_API int tern_tracker_kvm_ring(int vm_fd, const tern_kvm_slot* slots, size_t slot_count,
+                                     const int* vcpu_fds, size_t vcpu_count, uint32_t entries,
+                                     const tern_log_callbacks* log, tern_tracker** out,
+                                     tern_error** error) TERN_NOTHROW;
+/// To be called on the vCPU's thread when KVM_RUN returned KVM_EXIT_DIRTY_RING_FULL, before the
+/// next KVM_RUN. Errors: invalid_argument (no such vCPU, not that kind of tracker), internal.
+TERN_C_API int tern_tracker_ring_full(tern_tracker* tracker, uint32_t vcpu,
+                                      tern_error** error) TERN_NOTHROW;
+/// How often that was called. Any thread.
+TERN_C_API uint64_t tern_tracker_ring_full_exits(const tern_tracker* tracker,
+                                                 uint32_t vcpu) TERN_NOTHROW;
+
 enum tern_write_protect_mode {
   TERN_WRITE_PROTECT_AUTOMATIC = 0,  ///< async if the kernel has it, otherwise sync
   TERN_WRITE_PROTECT_ASYNC = 1,      ///< WP_ASYNC and PAGEMAP_SCAN (Linux 6.7 and later)
@@ -143,6 +163,18 @@ enum tern_write_protect_mode {
 /// forbids).
 TERN_C_API int tern_tracker_write_protect(int mode, const tern_log_callbacks* log,
                                           tern_tracker** out, tern_error** error) TERN_NOTHROW;
+/// Tells which threads of this process are vCPUs: element n is gettid() of vCPU n's. A tracker that
+/// sees threads write (wp-sync) then counts by vCPU from its next start on; to others it means
+/// nothing. Any thread.
+TERN_C_API int tern_tracker_set_vcpu_threads(tern_tracker* tracker, const int* thread_ids,
+                                             size_t count, tern_error** error) TERN_NOTHROW;
+/// Whether tern_tracker_vcpu_dirty_pages tells anything once started.
+TERN_C_API int tern_tracker_counts_vcpus(const tern_tracker* tracker) TERN_NOTHROW;
+/// How many pages each vCPU was seen to write since the start; a page counts once per vCPU and time
+/// that it was protected anew. Returns how many vCPUs there are, fills `pages` (may be NULL) as far
+/// as it goes; 0: not started, or it cannot tell who wrote. Any thread.
+TERN_C_API size_t tern_tracker_vcpu_dirty_pages(const tern_tracker* tracker, uint64_t* pages,
+                                                size_t count) TERN_NOTHROW;
 /// Knows only what tern_tracker_mark tells it.
 TERN_C_API int tern_tracker_fed(tern_tracker** out, tern_error** error) TERN_NOTHROW;
 

@@ -167,6 +167,69 @@ TERN_C_API int tern_destination_threads(const tern_destination* destination, ter
 TERN_C_API int tern_destination_wait(tern_destination* destination,
                                      tern_error** error) TERN_NOTHROW;
 
+/* ---- dirty rate ----------------------------------------------------------------------------- */
+
+/// Measures how fast a machine dirties its memory, one measurement at a time, also while it
+/// migrates. Any thread.
+typedef struct tern_dirty_rate_meter tern_dirty_rate_meter;
+
+enum tern_dirty_rate_mode {
+  TERN_DIRTY_RATE_PAGE_SAMPLING = 0,  ///< compares samples of pages: needs no tracker
+  TERN_DIRTY_RATE_DIRTY_RING = 1,     ///< by vCPU: needs a tracker that tells who wrote
+  TERN_DIRTY_RATE_DIRTY_BITMAP = 2    ///< the different pages written: needs any other tracker
+};
+enum tern_dirty_rate_status {
+  TERN_DIRTY_RATE_UNSTARTED = 0,
+  TERN_DIRTY_RATE_MEASURING = 1,
+  TERN_DIRTY_RATE_MEASURED = 2
+};
+
+typedef struct tern_dirty_rate_request {
+  size_t size;
+  uint32_t window_ms;        ///< 50..60000; 0: 1000
+  uint32_t samples_per_gib;  ///< 128..16384, for sampling; 0: 512
+  int32_t mode;              ///< enum tern_dirty_rate_mode
+  uint32_t reserved;         ///< 0
+} tern_dirty_rate_request;
+
+typedef struct tern_dirty_rate_report {
+  size_t size;
+  int32_t status;       ///< enum tern_dirty_rate_status
+  int32_t mode;         ///< of the measurement that runs or ran last
+  int64_t start_ns;     ///< since the Unix epoch
+  int64_t window_ns;    ///< asked for while measuring, then the real one
+  int64_t bytes_per_s;  ///< once measured; -1: nothing could be measured
+  int64_t low;          ///< sampling: 95 times of 100 the true rate is not below,
+  int64_t high;         ///< nor above; -1: no bound is known
+} tern_dirty_rate_report;
+
+/// Uses the machine's RAM, tracker, clock and log. Errors: invalid_argument.
+TERN_C_API int tern_dirty_rate_meter_create(tern_machine* machine, tern_dirty_rate_meter** out,
+                                            tern_error** error) TERN_NOTHROW;
+/// Ends a measurement that runs.
+TERN_C_API void tern_dirty_rate_meter_free(tern_dirty_rate_meter* meter) TERN_NOTHROW;
+/// `request` may be NULL: the defaults. Errors: failed_precondition (one runs), invalid_argument,
+/// unsupported (the mode, with this tracker), resource_exhausted.
+TERN_C_API int tern_dirty_rate_meter_start(tern_dirty_rate_meter* meter,
+                                           const tern_dirty_rate_request* request,
+                                           tern_error** error) TERN_NOTHROW;
+/// Returns when no measurement runs.
+TERN_C_API void tern_dirty_rate_meter_wait(const tern_dirty_rate_meter* meter) TERN_NOTHROW;
+/// Set `size`; the rest is filled in. Errors: invalid_argument.
+TERN_C_API int tern_dirty_rate_meter_report(const tern_dirty_rate_meter* meter,
+                                            tern_dirty_rate_report* report,
+                                            tern_error** error) TERN_NOTHROW;
+/// Once measured, bytes per second of each vCPU (dirty-ring), of each RAM block (dirty-bitmap).
+/// Returns how many there are and fills `rates` (may be NULL) as far as it goes.
+TERN_C_API size_t tern_dirty_rate_meter_vcpus(const tern_dirty_rate_meter* meter, int64_t* rates,
+                                              size_t count) TERN_NOTHROW;
+TERN_C_API size_t tern_dirty_rate_meter_blocks(const tern_dirty_rate_meter* meter, int64_t* rates,
+                                               size_t count) TERN_NOTHROW;
+/// Why the last measurement came to nothing; free it with tern_free_string. "" if it did not.
+/// Errors: invalid_argument, resource_exhausted.
+TERN_C_API int tern_dirty_rate_meter_error(const tern_dirty_rate_meter* meter, char** text,
+                                           tern_error** error) TERN_NOTHROW;
+
 #ifdef __cplusplus
 }
 #endif

@@ -35,6 +35,15 @@ TEST(NullArguments, are_refused_by_every_function_that_can_fail) {
   EXPECT_REFUSAL(tern_dirty_bitmap_or);
   EXPECT_REFUSAL(tern_find_populated);
   EXPECT_REFUSAL(tern_tracker_kvm_bitmap);
+  EXPECT_REFUSAL(tern_tracker_kvm_ring);
+  EXPECT_REFUSAL(tern_tracker_ring_full);
+  EXPECT_REFUSAL(tern_tracker_set_vcpu_threads);
+  EXPECT_REFUSAL(tern_kvm_dirty_ring_limit);
+  EXPECT_REFUSAL(tern_kvm_dirty_ring_enable);
+  EXPECT_REFUSAL(tern_dirty_rate_meter_create);
+  EXPECT_REFUSAL(tern_dirty_rate_meter_start);
+  EXPECT_REFUSAL(tern_dirty_rate_meter_report);
+  EXPECT_REFUSAL(tern_dirty_rate_meter_error);
   EXPECT_REFUSAL(tern_tracker_write_protect);
   EXPECT_REFUSAL(tern_tracker_fed);
   EXPECT_REFUSAL(tern_tracker_custom);
@@ -105,6 +114,7 @@ TEST(NullArguments, free_nothing) {
   with_nothing(tern_settings_free);
   with_nothing(tern_dirty_bitmap_free);
   with_nothing(tern_tracker_free);
+  with_nothing(tern_dirty_rate_meter_free);
   with_nothing(tern_stop_free);
   with_nothing(tern_device_writer_free);
   with_nothing(tern_device_reader_free);
@@ -121,6 +131,7 @@ TEST(NullArguments, free_nothing) {
 TEST(NullArguments, do_nothing) {
   with_nothing(tern_version);
   with_nothing(tern_tracker_mark);
+  with_nothing(tern_dirty_rate_meter_wait);
   with_nothing(tern_stop_request);
   with_nothing(tern_device_put_bool);
   with_nothing(tern_device_put_u8);
@@ -164,6 +175,11 @@ TEST(NullArguments, have_no_text) {
 TEST(NullArguments, are_empty_and_0) {
   EXPECT_EQ(with_nothing(tern_error_code), TERN_OK);
   EXPECT_EQ(with_nothing(tern_error_errno), 0);
+  EXPECT_EQ(with_nothing(tern_tracker_counts_vcpus), 0);
+  EXPECT_EQ(with_nothing(tern_tracker_vcpu_dirty_pages), 0u);
+  EXPECT_EQ(with_nothing(tern_tracker_ring_full_exits), 0u);
+  EXPECT_EQ(with_nothing(tern_dirty_rate_meter_vcpus), 0u);
+  EXPECT_EQ(with_nothing(tern_dirty_rate_meter_blocks), 0u);
   EXPECT_EQ(with_nothing(tern_threads_id), 0);
   EXPECT_EQ(with_nothing(tern_threads_count), 0u);
   EXPECT_EQ(with_nothing(tern_strings_count), 0u);

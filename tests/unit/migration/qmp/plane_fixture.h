@@ -22,8 +22,9 @@ namespace tern::qmp {
 
 class ManualClock final : public Clock {
  public:
-  Nanoseconds now() const noexcept override { return Nanoseconds{0}; }
+  Nanoseconds now() const noexcept override { return Nanoseconds{now_ns}; }
   Nanoseconds wall() const noexcept override { return Nanoseconds{wall_ns}; }
+  std::atomic<int64_t> now_ns{0};
   std::atomic<int64_t> wall_ns{1700000000123456789};
 };
 

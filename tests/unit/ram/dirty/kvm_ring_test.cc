@@ -122,6 +122,16 @@ TEST_F(KvmRingsMade, entries_become_pages_and_counts_of_their_vcpu) {
   EXPECT_EQ(harvest_pages(*rings_, ram_.blocks()), Pages{100});
 }
 
+TEST_F(KvmRingsMade, a_page_that_kvm_names_again_and_again_counts_once) {
+  start();
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(kernel_->publish(0, 2, 7));
+  ASSERT_TRUE(kernel_->publish(0, 2, 8));
+  EXPECT_EQ(harvest_pages(*rings_, ram_.blocks()), (Pages{7, 8}));
+  ASSERT_TRUE(kernel_->publish(0, 2, 8));  // protected anew in between
+  EXPECT_EQ(harvest_pages(*rings_, ram_.blocks()), Pages{8});
+  EXPECT_EQ(rings_->vcpu_dirty_pages(), (Pages{3, 0}));
+}
+
 TEST_F(KvmRingsMade, a_ring_goes_round) {
   start();
   uint64_t page = 0;
