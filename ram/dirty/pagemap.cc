@@ -58,6 +58,12 @@ Result<Pagemap> Pagemap::open() noexcept {
   return Pagemap(std::move(fd));
 }
 
+Result<Pagemap> Pagemap::open_at(int proc_directory) noexcept {
+  Fd fd(::openat(proc_directory, "pagemap", O_RDONLY | O_CLOEXEC));
+  if (!fd) return errno_error(ErrorCode::unsupported, "the process's pagemap", errno);
+  return Pagemap(std::move(fd));
+}
+
 Result<Pagemap::Step> Pagemap::scan_step(MemoryRange range, uint64_t from, PageFilter filter,
                                          Protect protect) noexcept {
   if (!can_scan_) return errno_error(ErrorCode::unsupported, "PAGEMAP_SCAN", ENOTTY);
@@ -96,9 +102,9 @@ Result<size_t> Pagemap::read_entries(MemoryRange range, uint64_t first_page,
     got = ::pread(fd_.get(), entries.data(), entries.size_bytes(),
                   static_cast<off_t>(page * sizeof(uint64_t)));
   } while (got < 0 && errno == EINTR);
-  if (got < 0) return errno_error(ErrorCode::unsupported, "reading /proc/self/pagemap", errno);
+  if (got < 0) return errno_error(ErrorCode::unsupported, "reading the pagemap", errno);
   const size_t count = static_cast<size_t>(got) / sizeof(uint64_t);
-  if (count == 0) return Error(ErrorCode::internal, "/proc/self/pagemap ended early");
+  if (count == 0) return errno_error(ErrorCode::unsupported, "the pagemap ended early", ESRCH);
   return count;
 }
 

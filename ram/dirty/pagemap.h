@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pagemap: /proc/self/pagemap, by the PAGEMAP_SCAN ioctl (Linux 6.7) and by reading it. Tells what
-// the page tables say; touches no page of the memory it is asked about.
+// Pagemap: /proc/self/pagemap or another process's, by the PAGEMAP_SCAN ioctl (Linux 6.7) and by
+// reading it. Tells what the page tables say; touches no page of the memory it is asked about.
 #pragma once
 
 #include <cstddef>
@@ -46,6 +46,9 @@ class Pagemap {
   };
 
   static Result<Pagemap> open() noexcept;
+  /// Of the process whose directory in /proc this descriptor is. Addresses are that process's; when
+  /// it ends or starts another program, the pages of what it was are gone. Errors carry errno.
+  static Result<Pagemap> open_at(int proc_directory) noexcept;
 
   /// Whether this kernel has PAGEMAP_SCAN.
   bool can_scan() const noexcept { return can_scan_; }
@@ -70,6 +73,7 @@ class Pagemap {
 
   /// Entries of /proc/self/pagemap for the 4 KiB pages of a range, read in pieces: bit 63 present,
   /// bit 62 swapped. Fills `entries` from page `first_page` on; returns how many (at least 1).
+  /// Errors: unsupported; sys_errno is ESRCH if the address space is gone.
   Result<size_t> read_entries(MemoryRange range, uint64_t first_page,
                               std::span<uint64_t> entries) const noexcept;
 

@@ -52,20 +52,19 @@ double DirtyEstimate::precision() const noexcept {
 
 DirtyEstimate estimate_dirty(std::span<const SampleGroup> groups) noexcept {
   DirtyEstimate all;
-  double seconds = 0;  // pages times seconds
+  double page_seconds = 0;
   double per_s = 0;
   for (const SampleGroup& group : groups) {
-    const double interval = std::chrono::duration<double>(group.interval).count();
     all.samples += group.samples;
     all.changed += group.changed;
     all.pages += group.pages;
     all.lost_pages += group.lost_pages;
     all.dirty_pages.value += group.changed_pages;
-    seconds += group.pages * interval;
-    if (interval > 0) per_s += group.changed_pages / interval;
+    page_seconds += group.page_seconds;
+    per_s += group.pages_per_s;
   }
-  if (all.pages <= 0 || seconds <= 0) return all;
-  const double mean = seconds / all.pages;
+  if (all.pages <= 0 || page_seconds <= 0) return all;
+  const double mean = page_seconds / all.pages;
   all.interval = std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(mean));
   const double part = all.dirty_pages.value / all.pages;
   const double n = independent_samples(groups, part, all);

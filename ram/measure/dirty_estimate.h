@@ -11,8 +11,7 @@
 
 namespace tern {
 
-/// Samples that lie side by side and were looked at together. Each sample stands for the pages of
-/// its cell, out of which it was drawn.
+/// Samples that lie side by side. Each stands for the pages of its cell, out of which it was drawn.
 struct SampleGroup {
   uint64_t samples = 0;
   uint64_t changed = 0;      ///< samples whose content differs
@@ -21,7 +20,8 @@ struct SampleGroup {
   double changed_pages = 0;  ///< the same over the samples that changed
   double lost_pages = 0;
   double spread = 0;  ///< sum of pages * (pages - 1) over the cells: 0 if each page was looked at
-  Nanoseconds interval{};  ///< between the two looks at these
+  double page_seconds = 0;  ///< sum of pages times the interval between the two looks at the sample
+  double pages_per_s = 0;   ///< sum of pages by that interval, over the samples that changed
 };
 
 /// A figure and the interval in which the true one lies 95 times of 100.
@@ -47,7 +47,7 @@ struct DirtyEstimate {
   double precision() const noexcept;
 };
 
-/// Each group counts by its own interval, so that the time which looking takes does not matter.
+/// Each sample counts by its own interval, so that the time which looking takes does not matter.
 DirtyEstimate estimate_dirty(std::span<const SampleGroup> groups) noexcept;
 
 /// How many samples of `pages` an estimate needs for this precision(), if `part` of the pages is

@@ -48,8 +48,8 @@ Result<PageSample> PageSample::choose(std::span<const uint64_t> block_pages, uin
   }
   sample.pages_.resize(count);
   sample.hashes_.resize(count);
-  sample.states_.resize(count, State::unseen);
-  sample.looked_at_.resize(sample.parts());
+  sample.found_.resize(count);
+  sample.remembered_.resize(sample.parts());
   std::mt19937_64 random(seed);
   for (uint64_t i = 0; i < count; ++i) {
     const uint64_t begin = scaled(i, all, count);
@@ -64,24 +64,32 @@ uint64_t PageSample::cell_pages(uint64_t index) const noexcept {
   return scaled(index + 1, all, size()) - scaled(index, all, size());
 }
 
-PageSample::Sample PageSample::sample(uint64_t index) const noexcept {
-  const uint64_t page = pages_[index];
-  // The last block that begins at or before the page: empty blocks begin where the next one does.
+size_t PageSample::part_pages(size_t part) const noexcept {
+  return (size() - part + parts() - 1) / parts();
+}
+
+// The last block that begins at or before the page: empty blocks begin where the next one does.
+size_t PageSample::block_of(uint64_t page) const noexcept {
   const auto after = std::upper_bound(starts_.begin(), starts_.end() - 1, page);
-  const auto block = static_cast<size_t>(after - starts_.begin()) - 1;
-  return {block, page - starts_[block], cell_pages(index), states_[index]};
+  return static_cast<size_t>(after - starts_.begin()) - 1;
+}
+
+PageSample::Sample PageSample::sample(uint64_t index) const noexcept {
+  const size_t block = block_of(pages_[index]);
+  return {block, pages_[index] - starts_[block], cell_pages(index), found_[index].state};
 }
 
 Result<Nanoseconds> PageSample::look(size_t part, PageLooker& looker, const Clock& clock,
                                      std::span<PageLook> looks) const noexcept {
   std::array<uint64_t, kPartPages> within;
-  const uint64_t first = part * kPartPages;
   const Nanoseconds before = clock.now();
   for (size_t done = 0; done < looks.size();) {
-    const size_t block = sample(first + done).block;
+    const size_t block = block_of(pages_[index_of(part, done)]);
     size_t end = done;
-    for (; end < looks.size() && pages_[first + end] < starts_[block + 1]; ++end) {
-      within[end] = pages_[first + end] - starts_[block];
+    for (; end < looks.size(); ++end) {
+      const uint64_t page = pages_[index_of(part, end)];
+      if (page >= starts_[block + 1]) break;
+      within[end] = page - starts_[block];
     }
     TERN_TRY(looker.look(block, std::span(within).subspan(done, end - done),
                          looks.subspan(done, end - done)));
@@ -93,43 +101,64 @@ Result<Nanoseconds> PageSample::look(size_t part, PageLooker& looker, const Cloc
 Result<void> PageSample::remember_part(size_t part, PageLooker& looker,
                                        const Clock& clock) noexcept {
   std::array<PageLook, kPartPages> looks{};
-  const uint64_t first = part * kPartPages;
-  const size_t count = std::min<uint64_t>(kPartPages, size() - first);
-  looked_at_[part] = TERN_TRY(look(part, looker, clock, std::span(looks).first(count)));
+  const size_t count = part_pages(part);
+  remembered_[part] = TERN_TRY(look(part, looker, clock, std::span(looks).first(count)));
   for (size_t i = 0; i < count; ++i) {
-    hashes_[first + i] = looks[i].hash;
-    states_[first + i] = looks[i].seen ? State::same : State::lost;
+    hashes_[index_of(part, i)] = looks[i].hash;
+    found_[index_of(part, i)] = {looks[i].seen ? State::same : State::lost, 0};
   }
   return {};
 }
 
-Result<std::vector<SampleGroup>> PageSample::compare_part(size_t part, PageLooker& looker,
-                                                          const Clock& clock) noexcept {
+Result<void> PageSample::compare_part(size_t part, size_t window, PageLooker& looker,
+                                      const Clock& clock) noexcept {
+  if (window >= kMaxWindows) {
+    return Error(ErrorCode::invalid_argument, "a sample is compared too often");
+  }
   std::array<PageLook, kPartPages> looks{};
-  const uint64_t first = part * kPartPages;
-  const size_t count = std::min<uint64_t>(kPartPages, size() - first);
+  const size_t count = part_pages(part);
   const Nanoseconds now = TERN_TRY(look(part, looker, clock, std::span(looks).first(count)));
-  std::vector<SampleGroup> groups((count + kGroup - 1) / kGroup);
+  while (compared_.size() <= window) compared_.emplace_back(parts());
+  compared_[window][part] = now;
   for (size_t i = 0; i < count; ++i) {
-    State& state = states_[first + i];
+    const uint64_t index = index_of(part, i);
     // What was found changed stays so, whatever became of the page since.
-    if (state == State::same && !looks[i].seen) state = State::lost;
-    if (state == State::same && looks[i].hash != hashes_[first + i]) state = State::changed;
-    SampleGroup& group = groups[i / kGroup];
-    const auto pages = static_cast<double>(cell_pages(first + i));
-    group.interval = now - looked_at_[part];
-    group.samples += 1;
-    group.pages += pages;
-    group.spread += pages * (pages - 1);
-    if (state == State::changed) {
-      group.changed += 1;
-      group.changed_pages += pages;
-    } else if (state != State::same) {
-      group.lost += 1;
-      group.lost_pages += pages;
+    if (found_[index].state != State::same) continue;
+    if (!looks[i].seen) {
+      found_[index] = {State::lost, static_cast<uint16_t>(window)};
+    } else if (looks[i].hash != hashes_[index]) {
+      found_[index] = {State::changed, static_cast<uint16_t>(window)};
     }
   }
-  return groups;
+  return {};
+}
+
+void PageSample::add_to(SampleGroup& group, uint64_t index, size_t window) const noexcept {
+  const size_t part = index % parts();
+  const Nanoseconds at = compared_[window][part];
+  if (at == Nanoseconds{}) return;  // this part was not
+  const auto pages = static_cast<double>(cell_pages(index));
+  const double seconds = std::chrono::duration<double>(at - remembered_[part]).count();
+  const State state = found_[index].window <= window ? found_[index].state : State::same;
+  group.samples += 1;
+  group.pages += pages;
+  group.spread += pages * (pages - 1);
+  group.page_seconds += pages * seconds;
+  if (state == State::changed) {
+    group.changed += 1;
+    group.changed_pages += pages;
+    if (seconds > 0) group.pages_per_s += pages / seconds;
+  } else if (state == State::lost) {
+    group.lost += 1;
+    group.lost_pages += pages;
+  }
+}
+
+DirtyEstimate PageSample::estimate(size_t window) const noexcept {
+  if (window >= compared_.size()) return {};
+  std::vector<SampleGroup> groups((size() + kGroup - 1) / kGroup);
+  for (uint64_t i = 0; i < size(); ++i) add_to(groups[i / kGroup], i, window);
+  return estimate_dirty(groups);
 }
 
 Result<void> PageSample::remember(PageLooker& looker, const Clock& clock) noexcept {
@@ -138,12 +167,11 @@ Result<void> PageSample::remember(PageLooker& looker, const Clock& clock) noexce
 }
 
 Result<DirtyEstimate> PageSample::compare(PageLooker& looker, const Clock& clock) noexcept {
-  std::vector<SampleGroup> groups;
+  const size_t window = compared_.size();
   for (size_t part = 0; part < parts(); ++part) {
-    const std::vector<SampleGroup> more = TERN_TRY(compare_part(part, looker, clock));
-    groups.insert(groups.end(), more.begin(), more.end());
+    TERN_TRY(compare_part(part, window, looker, clock));
   }
-  return estimate_dirty(groups);
+  return estimate(window);
 }
 
 }  // namespace tern

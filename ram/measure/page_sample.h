@@ -58,18 +58,24 @@ class PageSample {
   Result<void> remember(PageLooker& looker, const Clock& clock) noexcept;
   Result<DirtyEstimate> compare(PageLooker& looker, const Clock& clock) noexcept;
 
-  /// The same in parts, so that a large sample is not looked at in one long go (look_plan.h).
+  /// The same in parts, so that a large sample is not looked at in one long go (look_plan.h). Each
+  /// part is strewn over all of the memory: were it a piece, a guest that writes its memory in
+  /// order would run with the looks or against them, and seem faster or slower than it is.
   size_t parts() const noexcept { return (pages_.size() + kPartPages - 1) / kPartPages; }
   Result<void> remember_part(size_t part, PageLooker& looker, const Clock& clock) noexcept;
-  Result<std::vector<SampleGroup>> compare_part(size_t part, PageLooker& looker,
-                                                const Clock& clock) noexcept;
+  /// window: 0 for the shortest; a part's windows come in their order, at most kMaxWindows.
+  Result<void> compare_part(size_t part, size_t window, PageLooker& looker,
+                            const Clock& clock) noexcept;
+  static constexpr size_t kMaxWindows = 10000;
+  /// What the parts that were compared for this window say.
+  DirtyEstimate estimate(size_t window) const noexcept;
 
-  enum class State : uint8_t { unseen, same, changed, lost };
+  enum class State : uint8_t { same, changed, lost };
   struct Sample {
     size_t block;
     uint64_t page;
     uint64_t stands_for;  ///< pages
-    State state;
+    State state;          ///< after the last look
   };
   uint64_t size() const noexcept { return pages_.size(); }
   /// All pages of all blocks.
@@ -78,16 +84,27 @@ class PageSample {
   Sample sample(uint64_t index) const noexcept;
 
  private:
+  // When a sample was found changed or lost: the window.
+  struct Found {
+    State state = State::same;
+    uint16_t window = 0;
+  };
   PageSample() = default;
+  /// The sample with this number in a part.
+  uint64_t index_of(size_t part, size_t number) const noexcept { return part + number * parts(); }
+  size_t part_pages(size_t part) const noexcept;
   Result<Nanoseconds> look(size_t part, PageLooker& looker, const Clock& clock,
                            std::span<PageLook> looks) const noexcept;
+  size_t block_of(uint64_t page) const noexcept;
   uint64_t cell_pages(uint64_t index) const noexcept;
+  void add_to(SampleGroup& group, uint64_t index, size_t window) const noexcept;
 
   std::vector<uint64_t> starts_;  // of each block among all pages, and the end
   std::vector<uint64_t> pages_;   // by their number among all pages, ascending
   std::vector<uint64_t> hashes_;
-  std::vector<State> states_;
-  std::vector<Nanoseconds> looked_at_;  // of each part
+  std::vector<Found> found_;
+  std::vector<Nanoseconds> remembered_;             // by part
+  std::vector<std::vector<Nanoseconds>> compared_;  // by window and part
 };
 
 }  // namespace tern

@@ -2,9 +2,14 @@
 
 #include "ram/dirty/pagemap.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -33,6 +38,49 @@ TEST(Pagemap, entries_tell_present_pages_from_holes) {
   ASSERT_EQ(*pagemap->read_entries(all, 40, entries), 60u);
   EXPECT_EQ(entries[59] >> 63, 1u);
   EXPECT_EQ(entries[58] >> 62, 0u);
+}
+
+// A child that does nothing.
+class Child {
+ public:
+  Child() {
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      for (;;) ::pause();
+    }
+  }
+  ~Child() { end(); }
+  void end() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+    }
+    pid_ = -1;
+  }
+  Fd directory() const {
+    return Fd(::open(("/proc/" + std::to_string(pid_)).c_str(), O_RDONLY | O_DIRECTORY));
+  }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+TEST(Pagemap, another_process_is_seen_until_it_ends) {
+  const TestRam ram(Backing::anonymous, 100);
+  ram.write(3, 1);
+  Child child;  // has the same memory at the same place
+  ram.write(5, 1);
+  Result<Pagemap> pagemap = Pagemap::open_at(child.directory().get());
+  ASSERT_TRUE(pagemap);
+  std::vector<uint64_t> entries(10);
+  const MemoryRange all{ram.block().host, ram.block().used_bytes};
+  ASSERT_EQ(*pagemap->read_entries(all, 0, entries), 10u);
+  EXPECT_EQ(entries[3] >> 63, 1u);
+  EXPECT_EQ(entries[5] >> 63, 0u);
+  child.end();
+  const Result<size_t> after = pagemap->read_entries(all, 0, entries);
+  ASSERT_FALSE(after);
+  EXPECT_EQ(after.error().sys_errno(), ESRCH);
 }
 
 TEST(Pagemap, a_scan_reports_the_runs_that_match_by_offset) {

@@ -13,12 +13,14 @@ using Ms = std::chrono::milliseconds;
 
 // `samples` samples, each of a cell of `cell` pages.
 SampleGroup group(uint64_t samples, uint64_t changed, double cell, Nanoseconds interval) {
+  const double seconds = std::chrono::duration<double>(interval).count();
   return {.samples = samples,
           .changed = changed,
           .pages = static_cast<double>(samples) * cell,
           .changed_pages = static_cast<double>(changed) * cell,
           .spread = static_cast<double>(samples) * cell * (cell - 1),
-          .interval = interval};
+          .page_seconds = static_cast<double>(samples) * cell * seconds,
+          .pages_per_s = static_cast<double>(changed) * cell / seconds};
 }
 
 TEST(DirtyEstimate, when_every_page_was_looked_at_there_is_nothing_to_guess) {

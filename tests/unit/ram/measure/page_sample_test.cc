@@ -182,6 +182,60 @@ TEST(PageSample, samples_per_gib) {
   EXPECT_EQ(PageSample::count_per_gib(1000, UINT64_MAX), 1000u);
 }
 
+// Memory that a guest writes page by page in order, all the time, while looking takes time too.
+class WrittenInOrder final : public PageLooker {
+ public:
+  WrittenInOrder(uint64_t pages, uint64_t pages_per_s) : pages_(pages), per_s_(pages_per_s) {}
+  Result<void> look(size_t, std::span<const uint64_t> pages,
+                    std::span<PageLook> looks) noexcept override {
+    for (size_t i = 0; i < pages.size(); ++i) {
+      const auto written = static_cast<uint64_t>(clock.now().count()) * per_s_ / 1000000000;
+      // How often the page was written by now.
+      looks[i] = {(written + pages_ - 1 - pages[i]) / pages_, true};
+      clock.advance(std::chrono::microseconds(50));
+    }
+    return {};
+  }
+  TestClock clock;
+
+ private:
+  uint64_t pages_;
+  uint64_t per_s_;
+};
+
+TEST(PageSample, a_guest_that_writes_in_order_does_not_run_with_the_looks) {
+  // Looking takes 0.4 s of an interval of 1.4 s.
+  WrittenInOrder memory(65536, 10000);
+  PageSample sample = choose({65536}, 8192);
+  ASSERT_TRUE(sample.remember(memory, memory.clock));
+  memory.clock.advance(kSecond);
+  const DirtyEstimate got = sample.compare(memory, memory.clock).value();
+  EXPECT_NEAR(got.pages_per_s.value, 10000, 300);
+}
+
+TEST(PageSample, windows_of_one_run_are_told_apart_whatever_the_order_of_parts) {
+  Memory memory({2000});
+  PageSample sample = choose({2000}, 2000);
+  TestClock clock;
+  ASSERT_EQ(sample.parts(), 4u);
+  for (size_t part = 0; part < 4; ++part) ASSERT_TRUE(sample.remember_part(part, memory, clock));
+  clock.advance(kSecond);
+  for (int i = 0; i < 8; ++i) memory.block(0)[i] = 8;
+  for (size_t part = 0; part < 4; ++part) ASSERT_TRUE(sample.compare_part(part, 0, memory, clock));
+  for (int i = 100; i < 108; ++i) memory.block(0)[i] = 8;
+  memory.lose(0, 500);
+  memory.lose(0, 3);
+  clock.advance(kSecond);
+  for (size_t part = 0; part < 4; ++part) ASSERT_TRUE(sample.compare_part(part, 1, memory, clock));
+  EXPECT_EQ(sample.estimate(0).changed, 8u);
+  EXPECT_EQ(sample.estimate(0).lost_pages, 0);
+  EXPECT_EQ(sample.estimate(1).changed, 16u);
+  EXPECT_EQ(sample.estimate(1).lost_pages, 1);
+  EXPECT_DOUBLE_EQ(sample.estimate(1).pages_per_s.value, 8);
+  EXPECT_EQ(sample.estimate(2).samples, 0u);
+  EXPECT_FALSE(sample.compare_part(0, PageSample::kMaxWindows, memory, clock));
+}
+
 // How often the true number lies in the interval, for memory that is dirty in different ways.
 double coverage(double part, bool regions, uint64_t pages, uint64_t samples) {
   int inside = 0;
