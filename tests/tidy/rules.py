@@ -22,9 +22,11 @@ ARROWS = {
     "include": {"tern"},
     "tools": {"tools", "tern"},
 }
-# `tern inspect` reads streams with the library's own parsers; docgen prints its tables.
+# `tern inspect` reads streams with the library's own parsers, `tern dirty-rate` samples pages with its sampler; docgen
+# prints its tables.
 EXCEPTIONS = [
     (re.compile(r"tools/tern/inspect"), re.compile(r"(base|ram/wire|migration/stream)/")),
+    (re.compile(r"tools/tern/dirty_rate"), re.compile(r"(base|ram/measure|ram/dirty)/")),
     (re.compile(r"tools/docgen"), re.compile(r"migration/(objects|state|params|qmp)/|base/")),
 ]
 STANDARD_HEADERS = set(
@@ -248,6 +250,7 @@ COVERED_ELSEWHERE = {
     "tools/benchmark/raw_limit.cc": "tests/interop/bench_test.py",
     "tools/benchmark/read_limit.cc": "tests/interop/bench_test.py",
     "tools/tern/ctl_command.cc": "tests/interop/ctl_test.py",
+    "tools/tern/dirty_rate_command.cc": "tests/interop/dirty_rate_test.py",
     "tools/tern/demo_command.cc": "tests/interop/demo_test.py",
     "tools/tern/main.cc": "tests/interop/demo_test.py",
     # Its output is compared with the committed pages (test reference-pages).

@@ -42,14 +42,37 @@ _tern_ctl() {
   done
 }
 
+_tern_dirty_rate() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+  case $previous in
+    --pid)
+      mapfile -t COMPREPLY < <(compgen -W "$(cd /proc && printf '%s ' [0-9]*)" -- "$current")
+      return
+      ;;
+    --mode)
+      mapfile -t COMPREPLY < <(compgen -W "auto page-sampling soft-dirty dirty-bitmap dirty-ring" -- "$current")
+      return
+      ;;
+    --qmp | --svg)
+      compopt -o filenames 2>/dev/null
+      mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      return
+      ;;
+  esac
+  mapfile -t COMPREPLY < <(compgen -W "--pid --qmp --mode --window --curve --count --interval --min-region
+    --match --regex --precision --samples --sample-pages --max-samples --seed --regions --json --csv --svg
+    --help" -- "$current")
+}
+
 _tern() {
   COMPREPLY=()
   if [[ $COMP_CWORD -le 1 ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "ctl demo inspect --help --version" -- "${COMP_WORDS[COMP_CWORD]}")
+    mapfile -t COMPREPLY < <(compgen -W "ctl demo dirty-rate inspect --help --version" -- "${COMP_WORDS[COMP_CWORD]}")
     return
   fi
   case ${COMP_WORDS[1]} in
     ctl) _tern_ctl ;;
+    dirty-rate) _tern_dirty_rate ;;
     demo)
       mapfile -t COMPREPLY < <(compgen -W "--machine --ram --json --verbose --help" -- \
         "${COMP_WORDS[COMP_CWORD]}")

@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   int status = 0;
   tern::tool::add_ctl(app, status);
   tern::tool::add_demo(app, status);
+  tern::tool::add_dirty_rate(app, status);
   tern::tool::add_inspect(app, status);
   try {
     app.parse(argc, argv);

@@ -10,6 +10,7 @@ namespace tern::tool {
 
 void add_ctl(CLI::App& app, int& status);
 void add_demo(CLI::App& app, int& status);
+void add_dirty_rate(CLI::App& app, int& status);
 void add_inspect(CLI::App& app, int& status);
 
 }  // namespace tern::tool
