@@ -2,7 +2,8 @@
 //
 // The x86-64 variants: 16, 32 and 64 bytes at a time. All have the same shape: one vector first
 // (most pages that are not zero show it at once), then four vectors per step, then single ones,
-// then a last vector that overlaps the one before. On another architecture this file is empty.
+// then a last vector that overlaps the one before. Differences are looked for in two groups at a
+// time: in most pages few groups differ. On another architecture this file is empty.
 
 #include "ram/simd/page_ops.h"
 
@@ -88,6 +89,62 @@ TERN_RACY_READS __attribute__((target("avx512f"))) bool is_zero_avx512(const std
   }
   const __m512i v = _mm512_loadu_si512(last);
   return _mm512_test_epi64_mask(v, v) != 0 ? false : true;
+}
+
+TERN_RACY_READS __attribute__((target("sse2"))) void find_differences_sse2(
+    const std::byte* old, const std::byte* now, PageDifferences& found) noexcept {
+  constexpr size_t kWidth = 16;
+  constexpr size_t kVectors = PageDifferences::kGroupBytes / kWidth;
+  found.groups = 0;
+  for (size_t g = 0; g < PageDifferences::kGroups; ++g) {
+    const size_t at = g * PageDifferences::kGroupBytes;
+    __m128i here[kVectors];
+    __m128i equal[kVectors];
+    for (size_t i = 0; i < kVectors; ++i) {
+      here[i] = _mm_loadu_si128(as_sse(now + at + i * kWidth));
+      equal[i] = _mm_cmpeq_epi8(here[i], _mm_loadu_si128(as_sse(old + at + i * kWidth)));
+    }
+    const __m128i all =
+        _mm_and_si128(_mm_and_si128(equal[0], equal[1]), _mm_and_si128(equal[2], equal[3]));
+    if (_mm_movemask_epi8(all) == 0xffff) continue;
+    uint64_t same = 0;
+    for (size_t i = 0; i < kVectors; ++i) {
+      same |= uint64_t{static_cast<uint32_t>(_mm_movemask_epi8(equal[i]))} << (i * kWidth);
+      _mm_store_si128(reinterpret_cast<__m128i*>(found.now.data() + at + i * kWidth), here[i]);
+    }
+    found.bytes[g] = ~same;
+    found.groups |= uint64_t{1} << g;
+  }
+}
+
+TERN_RACY_READS __attribute__((target("avx2"))) void find_differences_avx2(
+    const std::byte* old, const std::byte* now, PageDifferences& found) noexcept {
+  constexpr size_t kWidth = 32;
+  constexpr size_t kVectors = 2 * PageDifferences::kGroupBytes / kWidth;
+  found.groups = 0;
+  for (size_t g = 0; g < PageDifferences::kGroups; g += 2) {
+    const size_t at = g * PageDifferences::kGroupBytes;
+    __m256i here[kVectors];
+    __m256i equal[kVectors];
+    for (size_t i = 0; i < kVectors; ++i) {
+      here[i] = _mm256_loadu_si256(as_avx(now + at + i * kWidth));
+      equal[i] = _mm256_cmpeq_epi8(here[i], _mm256_loadu_si256(as_avx(old + at + i * kWidth)));
+    }
+    const __m256i all = _mm256_and_si256(_mm256_and_si256(equal[0], equal[1]),
+                                         _mm256_and_si256(equal[2], equal[3]));
+    if (_mm256_movemask_epi8(all) == -1) continue;
+    for (size_t half = 0; half < 2; ++half) {
+      const uint64_t low = static_cast<uint32_t>(_mm256_movemask_epi8(equal[2 * half]));
+      const uint64_t high = static_cast<uint32_t>(_mm256_movemask_epi8(equal[2 * half + 1]));
+      const uint64_t same = low | high << 32;
+      if (same == ~uint64_t{0}) continue;
+      std::byte* const to = found.now.data() + at + half * PageDifferences::kGroupBytes;
+      _mm256_store_si256(reinterpret_cast<__m256i*>(to), here[2 * half]);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(to + kWidth), here[2 * half + 1]);
+      found.bytes[g + half] = ~same;
+      found.groups |= uint64_t{1} << (g + half);
+    }
+  }
 }
 
 }  // namespace tern

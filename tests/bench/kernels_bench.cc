@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The inner loops of RAM migration: zero-page test, bitmap scan, hole finding, harvest. Sizes are
-// arguments; the names that the tests run (small sizes) contain "/small". Every benchmark checks
-// its result, so that it cannot get faster by doing less.
+// The inner loops of RAM migration: zero-page test, XBZRLE, bitmap scan, hole finding, harvest.
+// Sizes are arguments; the names that the tests run (small sizes) contain "/small". Every benchmark
+// checks its result, so that it cannot get faster by doing less.
 
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
@@ -13,6 +13,7 @@
 #include <random>
 #include <string>
 
+#include "ram/codec/xbzrle.h"
 #include "ram/holes.h"
 #include "ram/simd/page_ops.h"
 #include "tern/dirty_bitmap.h"
@@ -95,6 +96,66 @@ void zero_test_of_data(benchmark::State& state, const PageOps& ops, uint64_t byt
   }
   if (zero != 0) wrong(state, "a page of data was called zero");
   state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(ram.pages()));
+}
+
+// ---- XBZRLE beside memcmp: pages out of the cache of which 32 bytes changed, here and there
+
+constexpr size_t kChangesPerPage = 4;
+
+/// `ram` with each page changed a little, as a busy guest leaves it.
+void change_lightly(const Ram& ram) {
+  for (uint64_t p = 0; p < ram.pages(); ++p) {
+    for (size_t i = 0; i < kChangesPerPage; ++i) {
+      const uint64_t at = (p * 37 + i * 131) % (kPage / 8) * 8;
+      std::memset(ram.page(p) + at, static_cast<int>(p + i) | 1, 8);
+    }
+  }
+}
+
+void compare(benchmark::State& state, uint64_t bytes) {
+  const Ram old(bytes);
+  const Ram now(bytes);
+  if (!old.good() || !now.good()) return wrong(state, "no memory");
+  old.touch(1, std::byte{0});
+  now.touch(1, std::byte{0});
+  int different = 0;
+  for (auto _ : state) {
+    for (uint64_t p = 0; p < now.pages(); ++p) {
+      different |= std::memcmp(old.page(p), now.page(p), kPage);
+    }
+  }
+  if (different != 0) wrong(state, "equal pages differ");
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(bytes));
+}
+
+void encode_lightly_changed(benchmark::State& state, const PageOps& ops, uint64_t bytes) {
+  const Ram cached(bytes);
+  const Ram now(bytes);
+  if (!cached.good() || !now.good()) return wrong(state, "no memory");
+  cached.touch(1, std::byte{0});
+  change_lightly(now);
+  XbzrleEncoder encoder(ops);
+  uint64_t patches = 0;
+  // What changed before is cached afterwards: between two passes the changes are undone.
+  const auto forget = [&] {
+    for (uint64_t p = 0; p < cached.pages(); ++p) {
+      for (size_t i = 0; i < kChangesPerPage; ++i) {
+        std::memset(cached.page(p) + (p * 37 + i * 131) % (kPage / 8) * 8, 0, 8);
+      }
+    }
+  };
+  for (auto _ : state) {
+    for (uint64_t p = 0; p < now.pages(); ++p) {
+      patches += encoder.encode(cached.page(p), now.page(p)) == XbzrleEncoder::Outcome::patch;
+    }
+    state.PauseTiming();
+    forget();
+    state.ResumeTiming();
+  }
+  if (patches != static_cast<uint64_t>(state.iterations()) * now.pages()) {
+    wrong(state, "a page was not encoded");
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(bytes));
 }
 
 // ---- bitmap
@@ -219,7 +280,11 @@ void register_all(const char* size, uint64_t ram_bytes, uint64_t guest_bytes) {
         [&ops, ram_bytes](benchmark::State& state) { zero_test(state, ops, ram_bytes); });
     add(std::string("is_zero_of_data/") + ops.name,
         [&ops, ram_bytes](benchmark::State& state) { zero_test_of_data(state, ops, ram_bytes); });
+    add(std::string("xbzrle_encode/") + ops.name, [&ops, ram_bytes](benchmark::State& state) {
+      encode_lightly_changed(state, ops, ram_bytes / 2);
+    });
   }
+  add("memcmp", [ram_bytes](benchmark::State& state) { compare(state, ram_bytes / 2); });
   const std::pair<const char*, Fill> fills[] = {{"empty", Fill::empty},
                                                 {"only_last_page", Fill::last_page},
                                                 {"one_percent", Fill::one_percent},

@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -98,6 +100,36 @@ TEST(PageOps, every_length_beginning_at_a_guard_page_is_judged_by_its_own_bytes)
         page.begin()[bytes - 1] = std::byte{0};
       }
       page.begin()[bytes] = std::byte{0};
+    }
+  }
+}
+
+TEST(PageOps, differences_are_those_of_the_generic_variant_which_are_right) {
+  // Both pages end at memory that cannot be read, and neither is aligned to anything.
+  const GuardedPage old;
+  const GuardedPage now;
+  std::mt19937 random(7);
+  for (int round = 0; round < 2000; ++round) {
+    for (size_t i = 0; i < kPage; ++i) old.begin()[i] = static_cast<std::byte>(random());
+    std::memcpy(now.begin(), old.begin(), kPage);
+    for (auto changes = random() % 200; changes > 0; --changes) {
+      now.begin()[random() % kPage] ^= static_cast<std::byte>(random() % 3);  // 0: none
+    }
+    for (const PageOps& ops : supported()) {
+      PageDifferences found;
+      found.groups = random();  // what was there before must not matter
+      ops.find_differences(old.begin(), now.begin(), found);
+      for (size_t g = 0; g < PageDifferences::kGroups; ++g) {
+        uint64_t bits = 0;
+        const size_t at = g * PageDifferences::kGroupBytes;
+        for (size_t i = 0; i < PageDifferences::kGroupBytes; ++i) {
+          bits |= uint64_t{old.begin()[at + i] != now.begin()[at + i]} << i;
+        }
+        ASSERT_EQ(found.groups >> g & 1, bits == 0 ? 0u : 1u) << ops.name << " group " << g;
+        if (bits == 0) continue;
+        ASSERT_EQ(found.bytes[g], bits) << ops.name << " group " << g;
+        ASSERT_EQ(std::memcmp(found.now.data() + at, now.begin() + at, 64), 0) << ops.name;
+      }
     }
   }
 }
