@@ -33,11 +33,22 @@ struct alignas(64) ChannelCounters {
   Counter missed_zero_copy;  // syncs up to which the kernel copied everything after all
 };
 
+/// XBZRLE at a source. Written by mig/src/main.
+struct alignas(64) XbzrleCounters {
+  Counter cache_size;  // bytes, as asked for
+  Counter bytes;       // of patches with their heads, and of the pages where one was too long
+  Counter pages;       // found in the cache
+  Counter cache_miss;  // not found
+  Counter overflow;    // a patch would have been longer than the page
+};
+
 /// Written by the thread that sends or loads RAM. On a cache line of its own, so that counting does
 /// not slow others.
 struct alignas(64) RamCounters {
-  Counter normal;     // pages sent or received as they are
-  Counter duplicate;  // zero pages, however they travelled
+  Counter normal;      // pages sent or received as they are
+  Counter duplicate;   // zero pages, however they travelled
+  Counter patched;     // as XBZRLE patches, at a source also those that needed none
+  Counter compressed;  // capability compress
 };
 
 }  // namespace tern

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "ram/codec/xbzrle.h"
+
 namespace tern {
 
 Result<void> RamReceiver::receive_block_list(StreamReader& in, uint64_t total) noexcept {
@@ -72,7 +74,56 @@ Result<void> RamReceiver::flush(StreamReader& in) noexcept {
   return points_->pass();
 }
 
+// Compressed pages are unpacked on other threads; the last record of a page wins.
+Result<std::byte*> RamReceiver::place_settled(StreamReader& in, const RecordWord& record) noexcept {
+  std::byte* const to = TERN_TRY(place(in, record));
+  if (unpacker_ != nullptr) TERN_TRY(unpacker_->settle(to));
+  return to;
+}
+
+Result<void> RamReceiver::receive_page(StreamReader& in, const RecordWord& record) noexcept {
+  std::byte* const to = TERN_TRY(place_settled(in, record));
+  TERN_TRY(in.read({to, kTargetPageBytes}, "page"));
+  target_.mark(*current_, {page_, 1});
+  counters_.normal.add(1);
+  return {};
+}
+
+Result<void> RamReceiver::receive_zero(StreamReader& in, const RecordWord& record) noexcept {
+  TERN_TRY(place_settled(in, record));
+  const uint8_t fill = TERN_TRY(in.u8("zero page"));
+  if (fill != 0) return in.malformed("zero page with fill byte " + std::to_string(fill));
+  target_.zero_page(*current_, page_);
+  counters_.duplicate.add(1);
+  return {};
+}
+
+// No capability says that they come. A page that never came holds zeros or what this machine had
+// before, as with QEMU; patched it is what the source says that it is.
+Result<void> RamReceiver::receive_xbzrle(StreamReader& in, const RecordWord& record) noexcept {
+  std::byte* const to = TERN_TRY(place_settled(in, record));
+  const auto payload = TERN_TRY(read_xbzrle(in));
+  const auto patched = decode_xbzrle(payload, {to, kTargetPageBytes});
+  if (!patched) return in.malformed(patched.error().message());
+  target_.mark(*current_, {page_, 1});
+  counters_.patched.add(1);
+  return {};
+}
+
+Result<void> RamReceiver::receive_compressed(StreamReader& in, const RecordWord& record) noexcept {
+  if (unpacker_ == nullptr) {
+    return in.malformed(
+        "compressed page, but compress is off here: the capability must be equal on both sides");
+  }
+  std::byte* const to = TERN_TRY(place_settled(in, record));
+  const auto payload = TERN_TRY(read_compressed(in));
+  target_.mark(*current_, {page_, 1});
+  counters_.compressed.add(1);
+  return unpacker_->take(to, payload, in.field_offset());
+}
+
 Result<void> RamReceiver::end_of_section(bool start) noexcept {
+  if (unpacker_ != nullptr) TERN_TRY(unpacker_->finish());
   if (points_ == nullptr) return {};
   if (start) per_section_ = !flushed_;
   return per_section_ ? points_->pass() : Result<void>();
@@ -88,26 +139,21 @@ Result<void> RamReceiver::receive_body(StreamReader& in, bool start) noexcept {
         if (!start) return in.malformed("list of RAM blocks outside the START section");
         TERN_TRY(receive_block_list(in, record.offset));
         break;
-      case RecordKind::page: {
-        std::byte* to = TERN_TRY(place(in, record));
-        TERN_TRY(in.read({to, kTargetPageBytes}, "page"));
-        target_.mark(*current_, {page_, 1});
-        counters_.normal.add(1);
+      case RecordKind::page:
+        TERN_TRY(receive_page(in, record));
         break;
-      }
-      case RecordKind::zero: {
-        TERN_TRY(place(in, record));
-        const uint8_t fill = TERN_TRY(in.u8("zero page"));
-        if (fill != 0) return in.malformed("zero page with fill byte " + std::to_string(fill));
-        target_.zero_page(*current_, page_);
-        counters_.duplicate.add(1);
+      case RecordKind::zero:
+        TERN_TRY(receive_zero(in, record));
         break;
-      }
+      case RecordKind::xbzrle:
+        TERN_TRY(receive_xbzrle(in, record));
+        break;
+      case RecordKind::compress_page:
+        TERN_TRY(receive_compressed(in, record));
+        break;
       case RecordKind::multifd_flush:
         TERN_TRY(flush(in));
         break;
-      case RecordKind::xbzrle:
-      case RecordKind::compress_page:
       case RecordKind::hook:
         return in.malformed("RAM record '" + std::string(to_string(record.kind)) +
                             "' is of a capability that is off here");

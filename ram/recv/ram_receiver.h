@@ -9,8 +9,10 @@
 // later ones put a MULTIFD_FLUSH, gives it away.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "base/stream_io.h"
 #include "ram/recv/ram_target.h"
@@ -19,6 +21,20 @@
 #include "tern/result.h"
 
 namespace tern {
+
+/// Unpacks compressed pages beside the thread that reads the stream.
+class PageUnpacker {
+ public:
+  virtual ~PageUnpacker() = default;
+  /// The payload of the page at `to`, which stands at `offset` of the stream. It is copied. May
+  /// block until there is room. Errors: of a page before.
+  virtual Result<void> take(std::byte* to, std::span<const std::byte> payload,
+                            uint64_t offset) noexcept = 0;
+  /// Something else is about to be placed at `to`: what was taken for it is there before.
+  virtual Result<void> settle(const std::byte* to) noexcept = 0;
+  /// All that was taken is in memory. Errors: peer_protocol, of the first page that was broken.
+  virtual Result<void> finish() noexcept = 0;
+};
 
 /// Where the main stream and the multifd channels meet.
 class SyncPoints {
@@ -31,9 +47,15 @@ class SyncPoints {
 
 class RamReceiver {
  public:
-  /// `points` is what the multifd channels wait for, nullptr where multifd is off.
-  RamReceiver(RamTarget& target, RamCounters& counters, SyncPoints* points = nullptr) noexcept
-      : target_(target), memory_(target.memory()), counters_(counters), points_(points) {}
+  /// `points` is what the multifd channels wait for, nullptr where multifd is off; `unpacker`
+  /// likewise for compress. XBZRLE is always read.
+  RamReceiver(RamTarget& target, RamCounters& counters, SyncPoints* points = nullptr,
+              PageUnpacker* unpacker = nullptr) noexcept
+      : target_(target),
+        memory_(target.memory()),
+        counters_(counters),
+        points_(points),
+        unpacker_(unpacker) {}
 
   /// One body, up to and with EOS. The block list is expected in the first START and nowhere else.
   Result<void> receive_body(StreamReader& in, bool start) noexcept;
@@ -47,6 +69,11 @@ class RamReceiver {
   Result<void> receive_block_list(StreamReader& in, uint64_t total) noexcept;
   Result<size_t> receive_block_name(StreamReader& in, bool cont) noexcept;
   Result<std::byte*> place(StreamReader& in, const RecordWord& record) noexcept;
+  Result<std::byte*> place_settled(StreamReader& in, const RecordWord& record) noexcept;
+  Result<void> receive_page(StreamReader& in, const RecordWord& record) noexcept;
+  Result<void> receive_zero(StreamReader& in, const RecordWord& record) noexcept;
+  Result<void> receive_xbzrle(StreamReader& in, const RecordWord& record) noexcept;
+  Result<void> receive_compressed(StreamReader& in, const RecordWord& record) noexcept;
   Result<void> flush(StreamReader& in) noexcept;
   Result<void> end_of_section(bool start) noexcept;
 
@@ -54,6 +81,7 @@ class RamReceiver {
   const GuestMemory& memory_;
   RamCounters& counters_;
   SyncPoints* const points_;
+  PageUnpacker* const unpacker_;
   bool flushed_ = false;      // MULTIFD_FLUSH stood in the START section
   bool per_section_ = false;  // every EOS is a sync point
   uint64_t listed_bytes_ = 0;

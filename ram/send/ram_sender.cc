@@ -38,28 +38,57 @@ std::string_view RamSender::name_for(size_t block) noexcept {
   return memory_.blocks()[block].idstr;
 }
 
-// Returns what it cost, in bytes. Zero pages put few bytes in the stream but cost a read each: they
-// count as a cache line of work.
+// By reference: a guest's page may change until the flush. Then it is dirty again and is sent
+// again.
+Result<void> RamSender::put_page(size_t block, uint64_t page, const std::byte* data) noexcept {
+  TERN_TRY(write_record_head(out_, RecordKind::page, page * kTargetPageBytes, name_for(block)));
+  TERN_TRY(out_.put_reference(data, kTargetPageBytes));
+  counters_.normal.add(1);
+  return {};
+}
+
+Result<void> RamSender::put_by_xbzrle(size_t block, uint64_t page) noexcept {
+  const XbzrleStage::Decision decision = options_.xbzrle->decide(block, page);
+  switch (decision.how) {
+    case XbzrleStage::How::nothing:
+      counters_.patched.add(1);
+      return {};
+    case XbzrleStage::How::patch: {
+      counters_.patched.add(1);
+      const std::string_view name = name_for(block);
+      TERN_TRY(write_xbzrle(out_, page * kTargetPageBytes, name, decision.bytes));
+      options_.xbzrle->sent_patch(kXbzrleHeadBytes + decision.bytes.size() +
+                                  (name.empty() ? 0 : 1 + name.size()));
+      return {};
+    }
+    case XbzrleStage::How::guest_page:
+    case XbzrleStage::How::cached_page:
+      break;
+  }
+  return put_page(block, page, decision.bytes.data());
+}
+
+// Returns what it cost, in bytes. Pages of zeros or without a change put few bytes in the stream
+// but cost a read each: they count as a cache line of work.
 Result<uint64_t> RamSender::send_page(size_t block, uint64_t page) noexcept {
-  constexpr uint64_t kZeroCost = 64;
+  constexpr uint64_t kLeastCost = 64;
   const std::byte* data = memory_.page(block, page);
   const uint64_t offset = page * kTargetPageBytes;
   if (options_.find_zeros && ops_.is_zero(data, kTargetPageBytes)) {
     TERN_TRY(write_record_head(out_, RecordKind::zero, offset, name_for(block)));
     TERN_TRY(out_.put_u8(0));
     counters_.duplicate.add(1);
-    return kZeroCost;
+    if (options_.xbzrle != nullptr) options_.xbzrle->sent_as_zero(block, page);
+    return kLeastCost;
   }
   if (options_.sink != nullptr) {
     TERN_TRY(options_.sink->take(block, {page, 1}));
     return uint64_t{kTargetPageBytes};
   }
   const uint64_t before = out_.offset();
-  TERN_TRY(write_record_head(out_, RecordKind::page, offset, name_for(block)));
-  // By reference: the page may change until the flush. Then it is dirty again and is sent again.
-  TERN_TRY(out_.put_reference(data, kTargetPageBytes));
-  counters_.normal.add(1);
-  return out_.offset() - before;
+  const bool patches = options_.xbzrle != nullptr && options_.xbzrle->is_on();
+  TERN_TRY(patches ? put_by_xbzrle(block, page) : put_page(block, page, data));
+  return std::max(out_.offset() - before, kLeastCost);
 }
 
 Result<uint64_t> RamSender::send_run(size_t block, PageRun run, uint64_t max_bytes) noexcept {
@@ -88,6 +117,7 @@ Result<void> RamSender::send_dirty(uint64_t max_bytes) noexcept {
       block_ = 0;
       page_ = 0;
       if (memory_.count() == 0) break;
+      if (options_.xbzrle != nullptr) options_.xbzrle->turn_on();
     }
     BlockBitmap& map = dirty_.block(block_);
     const PageRun run = map.count() == 0 ? PageRun{} : map.next_run(page_, 512);

@@ -11,6 +11,7 @@
 #include "base/stream_io.h"
 #include "ram/guest_memory.h"
 #include "ram/send/page_batch.h"
+#include "ram/send/xbzrle_stage.h"
 #include "ram/simd/page_ops.h"
 #include "stats/ram_counters.h"
 #include "tern/dirty_bitmap.h"
@@ -19,8 +20,9 @@
 namespace tern {
 
 struct RamSenderOptions {
-  bool find_zeros = true;    ///< a record instead of a page of zeros
-  PageSink* sink = nullptr;  ///< takes the other pages; nullptr: the main stream
+  bool find_zeros = true;         ///< a record instead of a page of zeros
+  PageSink* sink = nullptr;       ///< takes the other pages; nullptr: the main stream
+  XbzrleStage* xbzrle = nullptr;  ///< says how they travel; not together with a sink
 };
 
 class RamSender {
@@ -44,6 +46,8 @@ class RamSender {
 
  private:
   Result<uint64_t> send_page(size_t block, uint64_t page) noexcept;
+  Result<void> put_page(size_t block, uint64_t page, const std::byte* data) noexcept;
+  Result<void> put_by_xbzrle(size_t block, uint64_t page) noexcept;
   Result<uint64_t> send_run(size_t block, PageRun run, uint64_t max_bytes) noexcept;
   std::string_view name_for(size_t block) noexcept;
 

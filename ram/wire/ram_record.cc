@@ -4,6 +4,11 @@
 #include <cstdio>
 
 namespace tern {
+namespace {
+
+constexpr uint8_t kXbzrleEncoding = 1;
+
+}  // namespace
 
 std::string_view to_string(RecordKind kind) noexcept {
   switch (kind) {
@@ -73,6 +78,42 @@ Result<void> write_record_head(StreamWriter& out, RecordKind kind, uint64_t offs
   const uint64_t flags = static_cast<uint64_t>(kind) | (idstr.empty() ? kContinueFlag : 0);
   TERN_TRY(out.put_be64(offset | flags));
   return idstr.empty() ? Result<void>() : out.put_counted_string(idstr);
+}
+
+Result<void> write_xbzrle(StreamWriter& out, uint64_t offset, std::string_view idstr,
+                          std::span<const std::byte> payload) noexcept {
+  TERN_TRY(write_record_head(out, RecordKind::xbzrle, offset, idstr));
+  TERN_TRY(out.put_u8(kXbzrleEncoding));
+  TERN_TRY(out.put_be16(static_cast<uint16_t>(payload.size())));
+  return out.put(payload);
+}
+
+Result<std::span<const std::byte>> read_xbzrle(StreamReader& in) noexcept {
+  const auto encoding = TERN_TRY(in.u8("XBZRLE encoding"));
+  if (encoding != kXbzrleEncoding) {
+    return in.malformed("XBZRLE encoding " + std::to_string(encoding) + ", only 1 is known");
+  }
+  const auto n = TERN_TRY(in.be16("XBZRLE length"));
+  if (n > kTargetPageBytes) {
+    return in.malformed("XBZRLE record of " + std::to_string(n) + " bytes, longer than a page");
+  }
+  return in.take(n, "XBZRLE record");
+}
+
+Result<void> write_compressed(StreamWriter& out, uint64_t offset, std::string_view idstr,
+                              std::span<const std::byte> payload) noexcept {
+  TERN_TRY(write_record_head(out, RecordKind::compress_page, offset, idstr));
+  TERN_TRY(out.put_be32(static_cast<uint32_t>(payload.size())));
+  return out.put(payload);
+}
+
+Result<std::span<const std::byte>> read_compressed(StreamReader& in) noexcept {
+  const auto n = TERN_TRY(in.be32("length of a compressed page"));
+  if (n > kMaxCompressedPage) {
+    return in.malformed("compressed page of " + std::to_string(n) + " bytes, zlib needs at most " +
+                        std::to_string(kMaxCompressedPage));
+  }
+  return in.take(n, "compressed page");
 }
 
 Result<void> write_block_list_head(StreamWriter& out, uint64_t total_bytes) noexcept {

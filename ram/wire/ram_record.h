@@ -15,7 +15,9 @@
 // Limits: 65536 blocks, total = what is registered.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -57,6 +59,19 @@ Result<RecordWord> read_record_word(StreamReader& in) noexcept;
 /// Writes a record head; `idstr` empty: CONTINUE.
 Result<void> write_record_head(StreamWriter& out, RecordKind kind, uint64_t offset,
                                std::string_view idstr) noexcept;
+/// XBZRLE's own head: encoding and length.
+inline constexpr size_t kXbzrleHeadBytes = 3;
+Result<void> write_xbzrle(StreamWriter& out, uint64_t offset, std::string_view idstr,
+                          std::span<const std::byte> payload) noexcept;
+/// Behind the word and the name: the payload, valid until the next read. Errors: peer_protocol for
+/// an unknown encoding or a payload longer than a page.
+Result<std::span<const std::byte>> read_xbzrle(StreamReader& in) noexcept;
+/// What zlib makes of a page at most (its compressBound).
+inline constexpr size_t kMaxCompressedPage = 4110;
+Result<void> write_compressed(StreamWriter& out, uint64_t offset, std::string_view idstr,
+                              std::span<const std::byte> payload) noexcept;
+/// The same for a compressed page.
+Result<std::span<const std::byte>> read_compressed(StreamReader& in) noexcept;
 Result<void> write_block_list_head(StreamWriter& out, uint64_t total_bytes) noexcept;
 Result<void> write_block(StreamWriter& out, std::string_view idstr, uint64_t used_bytes) noexcept;
 Result<void> write_eos(StreamWriter& out) noexcept;

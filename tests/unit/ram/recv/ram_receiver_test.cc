@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
+#include <utility>
 
 #include "tests/doubles/memory_channel.h"
 
@@ -37,6 +39,10 @@ struct Body {
     bytes.insert(bytes.end(), n, static_cast<std::byte>(value));
     return *this;
   }
+  Body& bytes_at_end(std::initializer_list<unsigned> values) {
+    for (const unsigned v : values) bytes.push_back(static_cast<std::byte>(v));
+    return *this;
+  }
   Body& list() { return word(8 * kPage | 4).name("a").word(6 * kPage).name("b").word(2 * kPage); }
   Body& eos() { return word(0x10); }
 };
@@ -55,9 +61,10 @@ class RamReceiverTest : public ::testing::Test {
   }
   ~RamReceiverTest() override { munmap(ram_, 8 * kPage); }
 
-  void start(const DirtyBitmap& populated, SyncPoints* points = nullptr) {
+  void start(const DirtyBitmap& populated, SyncPoints* points = nullptr,
+             PageUnpacker* unpacker = nullptr) {
     target_ = std::make_unique<RamTarget>(*memory_, populated, best_page_ops());
-    receiver_ = std::make_unique<RamReceiver>(*target_, counters_, points);
+    receiver_ = std::make_unique<RamReceiver>(*target_, counters_, points, unpacker);
   }
   // "" or the message of the error.
   std::string receive(const Body& body, bool start = false) {
@@ -177,9 +184,105 @@ TEST_F(RamReceiverTest, hostile_page_records_are_refused_before_a_byte_is_placed
 
 TEST_F(RamReceiverTest, records_of_capabilities_that_are_off_are_refused_by_name) {
   refused(Body().word(0x200), "multifd is off here");
-  refused(Body().word(0x040).name("a"), "'xbzrle' is of a capability that is off");
-  refused(Body().word(0x100).name("a"), "'compress-page'");
+  refused(Body().word(0x100).name("a"), "compress is off here");
   refused(Body().word(0x080), "'hook'");
+}
+
+TEST_F(RamReceiverTest, patches_change_the_page_that_is_there_and_need_no_capability) {
+  EXPECT_EQ(receive(Body().list().eos(), true), "");
+  EXPECT_EQ(receive(Body()
+                        .word(kPage | 0x08)
+                        .name("a")
+                        .fill(kPage, 7)
+                        .word(kPage | 0x60)
+                        .bytes_at_end({1, 0, 5, 0x64, 3, 8, 9, 10})
+                        .word(0x40)
+                        .name("b")
+                        .bytes_at_end({1, 0, 3, 0, 1, 5})
+                        .word(0x60)
+                        .bytes_at_end({1, 0, 0})
+                        .eos()),
+            "");
+  EXPECT_EQ(at(1), 7u);
+  EXPECT_EQ(std::to_integer<unsigned>(ram_[kPage + 102]), 10u);
+  EXPECT_EQ(std::to_integer<unsigned>(ram_[kPage + 103]), 7u);
+  EXPECT_EQ(at(6), 5u) << "a page that never came holds zeros";
+  EXPECT_EQ(counters_.patched.get(), 3u);
+  // A page that was patched is not taken for one that never held anything.
+  EXPECT_EQ(receive(Body().word(0x22).fill(1, 0).eos()), "");
+  EXPECT_EQ(at(6), 0u);
+}
+
+TEST_F(RamReceiverTest, broken_patches_are_refused_with_their_offset_and_change_nothing) {
+  EXPECT_EQ(receive(Body().list().eos(), true), "");
+  refused(Body().word(0x40).name("a").bytes_at_end({2, 0, 3, 0, 1, 5}),
+          "at offset 10: XBZRLE encoding 2");
+  refused(Body().word(0x40).name("a").bytes_at_end({1, 0x10, 1, 0, 1, 5}),
+          "XBZRLE record of 4097 bytes");
+  refused(Body().word(0x40).name("a").bytes_at_end({1, 0, 5, 0, 1, 5}), "end of stream");
+  refused(Body().word(0x40).name("a").bytes_at_end({1, 0, 4, 0, 1, 5, 9}),
+          "at offset 13: XBZRLE: a run is cut off at byte 3");
+  refused(Body().word(0x40).name("a").bytes_at_end({1, 0, 4, 0, 1, 5, 9}), "offset 13");
+  refused(Body().word(0x40).name("a").bytes_at_end({1, 0, 5, 0xff, 0x1f, 2, 9, 9}),
+          "past the page");
+  refused(Body().word(6 * kPage | 0x40).name("a").bytes_at_end({1, 0, 3, 0, 1, 5}), "outside");
+  for (uint64_t page = 0; page < 8; ++page) EXPECT_EQ(at(page), 0u);
+}
+
+// Unpacks nothing; remembers in which order it was asked for what.
+class NotedPages final : public PageUnpacker {
+ public:
+  Result<void> take(std::byte* to, std::span<const std::byte> payload,
+                    uint64_t offset) noexcept override {
+    taken.emplace_back(to, payload.size());
+    asked += "take@" + std::to_string(offset) + " ";
+    return {};
+  }
+  Result<void> settle(const std::byte* to) noexcept override {
+    asked += to == watched ? "settle " : "";
+    return {};
+  }
+  Result<void> finish() noexcept override {
+    asked += "finish ";
+    if (broken) return Error(ErrorCode::peer_protocol, "at offset 9: that page is broken");
+    return {};
+  }
+  std::vector<std::pair<std::byte*, size_t>> taken;
+  std::string asked;
+  const std::byte* watched = nullptr;
+  bool broken = false;
+};
+
+TEST_F(RamReceiverTest, compressed_pages_are_done_before_the_section_is_and_before_the_page_again) {
+  NotedPages pages;
+  start(DirtyBitmap(blocks_), nullptr, &pages);
+  pages.watched = ram_ + kPage;
+  EXPECT_EQ(receive(Body().list().eos(), true), "");
+  EXPECT_EQ(std::exchange(pages.asked, ""), "finish ");
+  EXPECT_EQ(receive(Body()
+                        .word(kPage | 0x100)
+                        .name("a")
+                        .bytes_at_end({0, 0, 0, 2, 1, 1})
+                        .word(kPage | 0x28)
+                        .fill(kPage, 7)
+                        .word(2 * kPage | 0x28)
+                        .fill(kPage, 7)
+                        .word(kPage | 0x22)
+                        .fill(1, 0)
+                        .word(kPage | 0x60)
+                        .bytes_at_end({1, 0, 3, 0, 1, 5})
+                        .word(kPage | 0x120)
+                        .bytes_at_end({0, 0, 0, 1, 1})
+                        .eos()),
+            "");
+  EXPECT_EQ(pages.asked, "settle take@14 settle settle settle settle take@" +
+                             std::to_string(14 + 2 + 2 * (8 + kPage) + 9 + 14 + 12) + " finish ");
+  EXPECT_EQ(pages.taken.size(), 2u);
+  EXPECT_EQ(counters_.compressed.get(), 2u);
+  refused(Body().word(0x120).bytes_at_end({0xff, 0, 0, 0}), "compressed page of 4278190080 bytes");
+  refused(Body().word(6 * kPage | 0x120).bytes_at_end({0, 0, 0, 1, 1}), "outside RAM block");
+  pages.broken = true;
+  refused(Body().eos(), "at offset 9: that page is broken");
 }
 
 // Where the main stream meets the channels: counts, and may refuse.

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "ram/recv/ram_receiver.h"
+#include "tests/doubles/guarded_pages.h"
 #include "tests/doubles/memory_channel.h"
 
 namespace tern {
@@ -194,6 +195,134 @@ TEST_F(RamSenderTest, what_it_sends_its_receiver_places) {
   StreamReader pages(second);
   ASSERT_TRUE(receiver.receive_body(pages, false));
   EXPECT_EQ(std::memcmp(ram_, expected.data(), expected.size()), 0);
+}
+
+// ---- XBZRLE
+
+class XbzrleSending : public RamSenderTest {
+ protected:
+  XbzrleSending() : stage_(*memory_, patches_, best_page_ops()) {
+    EXPECT_TRUE(stage_.set_cache_size(16 * kPage).has_value());
+    sender_ = std::make_unique<RamSender>(*memory_, out_, counters_, best_page_ops(),
+                                          RamSenderOptions{.xbzrle = &stage_});
+    RamBlock a = blocks_[0];
+    RamBlock b = blocks_[1];
+    a.host = there_.data();
+    b.host = there_.data() + 4 * kPage;
+    there_blocks_ = {a, b};
+    there_memory_ = std::make_unique<GuestMemory>(*GuestMemory::create(there_blocks_));
+    DirtyBitmap populated(there_blocks_);
+    target_ = std::make_unique<RamTarget>(*there_memory_, populated, best_page_ops());
+    receiver_ = std::make_unique<RamReceiver>(*target_, received_);
+    EXPECT_TRUE(sender_->send_block_list());
+    arrive(true);
+  }
+  // What was sent is loaded; returns its bytes.
+  size_t arrive(bool first = false) {
+    EXPECT_TRUE(sender_->end_body());
+    const auto bytes = sent();
+    MemoryChannel channel(bytes);
+    StreamReader in(channel);
+    const auto done = receiver_->receive_body(in, first);
+    EXPECT_TRUE(done) << (done ? "" : done.error().message());
+    return bytes.size() - 8;
+  }
+  size_t round() {
+    stage_.begin_round();
+    EXPECT_TRUE(sender_->send_dirty(UINT64_MAX));
+    const size_t bytes = arrive();
+    EXPECT_EQ(std::memcmp(ram_, there_.data(), kPages * kPage), 0);
+    return bytes;
+  }
+  void poke(uint64_t page, size_t at, unsigned value) {
+    ram_[page * kPage + at] = static_cast<std::byte>(value);
+    sender_->dirty().block(page < 4 ? 0 : 1).set(page < 4 ? page : page - 4);
+  }
+
+  XbzrleCounters patches_;
+  XbzrleStage stage_;
+  test::GuardedPages there_{kPages};
+  std::vector<RamBlock> there_blocks_;
+  std::unique_ptr<GuestMemory> there_memory_;
+  RamCounters received_;
+  std::unique_ptr<RamTarget> target_;
+  std::unique_ptr<RamReceiver> receiver_;
+};
+
+TEST_F(XbzrleSending, off_in_the_first_pass_then_pages_are_cached_and_then_only_changes_travel) {
+  write(1, 5);
+  EXPECT_EQ(round(), 8 + 6 + kPage);
+  EXPECT_EQ(patches_.cache_miss.get(), 0u) << "the first pass";
+  poke(1, 100, 6);
+  EXPECT_EQ(round(), 8 + kPage);
+  EXPECT_EQ(patches_.cache_miss.get(), 1u);
+  poke(1, 100, 7);
+  EXPECT_EQ(round(), 8 + 3 + 3u);
+  EXPECT_EQ(patches_.pages.get(), 1u);
+  EXPECT_EQ(patches_.bytes.get(), 6u);
+  EXPECT_EQ(counters_.patched.get(), 1u);
+  EXPECT_EQ(counters_.normal.get(), 2u);
+}
+
+TEST_F(XbzrleSending, a_page_that_did_not_change_is_not_sent_and_counts_as_handled) {
+  round();
+  poke(1, 0, 5);
+  round();
+  poke(1, 0, 5);
+  EXPECT_EQ(round(), 0u);
+  EXPECT_EQ(sender_->pending_bytes(), 0u);
+  EXPECT_EQ(patches_.pages.get(), 1u);
+  EXPECT_EQ(patches_.bytes.get(), 0u);
+}
+
+TEST_F(XbzrleSending, a_page_that_changed_too_much_goes_whole_and_stays_cached) {
+  round();
+  poke(1, 0, 5);
+  round();
+  write(1, 9);
+  EXPECT_EQ(round(), 8 + kPage);
+  EXPECT_EQ(patches_.overflow.get(), 1u);
+  EXPECT_EQ(patches_.bytes.get(), kPage);
+  poke(1, 0, 5);
+  EXPECT_EQ(round(), 8 + 3 + 3u);
+}
+
+TEST_F(XbzrleSending, pages_that_become_zero_and_come_back_are_patches_of_zeros) {
+  round();
+  write(1, 5);
+  round();
+  write(1, 0);
+  EXPECT_EQ(round(), 9u);
+  poke(1, 4095, 1);
+  EXPECT_EQ(round(), 8 + 3 + 4u);
+  write(2, 0);  // zero before it was ever cached
+  EXPECT_EQ(round(), 9u);
+  poke(2, 4095, 1);
+  EXPECT_EQ(round(), 8 + 3 + 4u);
+}
+
+TEST_F(XbzrleSending, what_leaves_is_what_is_cached_whatever_the_guest_writes_until_the_flush) {
+  round();
+  poke(1, 0, 5);
+  stage_.begin_round();
+  ASSERT_TRUE(sender_->send_dirty(UINT64_MAX));
+  ram_[1 * kPage + 8] = std::byte{77};  // between the look and the flush
+  arrive();
+  EXPECT_EQ(there_.data()[kPage + 8], std::byte{0}) << "the copy went, not the page";
+  poke(1, 8, 77);
+  EXPECT_EQ(round(), 8 + 3 + 3u) << "and the difference is found";
+}
+
+TEST_F(XbzrleSending, in_the_last_round_nothing_more_is_cached_and_hits_still_are_patches) {
+  round();
+  poke(1, 0, 5);
+  round();
+  stage_.begin_last_round();
+  poke(1, 0, 6);
+  poke(2, 0, 6);
+  EXPECT_EQ(round(), (8 + 3 + 3) + (8 + kPage));
+  poke(2, 0, 7);
+  EXPECT_EQ(round(), 8 + kPage);
 }
 
 }  // namespace

@@ -58,6 +58,35 @@ TEST(Records, are_written_as_qemu_writes_them) {
                       0,    0, 0, 0, 0x40, 0x22, 0, 0,    0, 0,    0,    0, 0,   0x10}));
 }
 
+TEST(Records, the_heads_of_packed_pages_are_checked_before_their_payload_is_read) {
+  MemoryChannel channel;
+  StreamWriter out(channel);
+  ASSERT_TRUE(write_xbzrle(out, 0x103000, "", bytes_of({1, 1, 0xc6})));
+  ASSERT_TRUE(write_compressed(out, 0x4000, "m", bytes_of({9, 9})));
+  ASSERT_TRUE(out.flush());
+  EXPECT_EQ(channel.written, bytes_of({0, 0, 0, 0, 0, 0x10, 0x30, 0x60, 1,   0, 3, 1, 1, 0xc6, 0,
+                                       0, 0, 0, 0, 0, 0x41, 0,    1,    'm', 0, 0, 0, 2, 9,    9}));
+  const auto fault = [](const std::vector<std::byte>& bytes, auto read) {
+    MemoryChannel from(bytes);
+    StreamReader in(from, 8192);
+    const auto payload = read(in);
+    return payload ? "" : payload.error().message();
+  };
+  std::vector<std::byte> page(4096 + 3);
+  page[0] = std::byte{1};
+  page[1] = std::byte{0x10};
+  EXPECT_EQ(fault(page, read_xbzrle), "");
+  page[2] = std::byte{1};
+  EXPECT_EQ(fault(page, read_xbzrle),
+            "at offset 1: XBZRLE record of 4097 bytes, longer than a page");
+  EXPECT_EQ(fault(bytes_of({2, 0, 0}), read_xbzrle),
+            "at offset 0: XBZRLE encoding 2, only 1 is known");
+  EXPECT_EQ(fault(bytes_of({0x80, 0, 0, 1}), read_compressed),
+            "at offset 0: compressed page of 2147483649 bytes, zlib needs at most 4110");
+  EXPECT_EQ(fault(bytes_of({0, 0, 0x10, 0x0f}), read_compressed),
+            "at offset 0: compressed page of 4111 bytes, zlib needs at most 4110");
+}
+
 TEST(Records, each_kind_has_a_name) {
   for (const int kind : {0x002, 0x004, 0x008, 0x010, 0x040, 0x080, 0x100, 0x200}) {
     EXPECT_NE(to_string(static_cast<RecordKind>(kind)), "unknown");
