@@ -19,6 +19,11 @@ uint64_t percent_ms(uint32_t percent, Nanoseconds time) noexcept {
   return percent * static_cast<uint64_t>(in_ms(time).count());
 }
 
+// 0 where there is nothing to divide by.
+double ratio(uint64_t a, uint64_t b) noexcept {
+  return b == 0 ? 0 : static_cast<double>(a) / static_cast<double>(b);
+}
+
 }  // namespace
 
 std::string_view to_string(Ending ending) noexcept {
@@ -66,10 +71,34 @@ uint64_t Progress::normal_pages() const noexcept {
 }
 
 uint64_t Progress::pages() const noexcept {
-  uint64_t sum = normal_pages() + ram.duplicate.get();
+  uint64_t sum = normal_pages() + ram.duplicate.get() + ram.patched.get() + ram.compressed.get();
   const size_t count = channel_count_.load(std::memory_order_acquire);
   for (size_t i = 0; i < count; ++i) sum += channels_[i].zero.get();
   return sum;
+}
+
+uint64_t Progress::zero_pages() const noexcept {
+  uint64_t sum = ram.duplicate.get();
+  const size_t count = channel_count_.load(std::memory_order_acquire);
+  for (size_t i = 0; i < count; ++i) sum += channels_[i].zero.get();
+  return sum;
+}
+
+void Progress::show_xbzrle() noexcept {
+  const MutexLock lock(mutex_);
+  base_.xbzrle.emplace();
+}
+
+void Progress::update_rates() noexcept {
+  const MutexLock lock(mutex_);
+  const RateWindow now{pages(), xbzrle.pages.get(), xbzrle.bytes.get(), xbzrle.cache_miss.get()};
+  if (base_.xbzrle) {
+    base_.xbzrle->cache_miss_rate =
+        ratio(now.cache_miss - rates_.cache_miss, now.all_pages - rates_.all_pages);
+    base_.xbzrle->encoding_rate = ratio((now.xbzrle_pages - rates_.xbzrle_pages) * base_.page_size,
+                                        now.xbzrle_bytes - rates_.xbzrle_bytes);
+  }
+  rates_ = now;
 }
 
 void Progress::begin() noexcept {
@@ -190,12 +219,19 @@ StatsSnapshot Progress::snapshot() const noexcept {
   s.remaining = remaining.get();
   s.total = total.get();
   s.normal = normal_pages();
-  s.duplicate = pages() - s.normal;
+  s.duplicate = zero_pages();
   s.normal_bytes = s.normal * s.page_size;
   s.dirty_pages_rate = dirty_pages_rate.get();
   s.dirty_sync_count = dirty_sync_count.get();
   s.precopy_bytes = precopy_bytes.get();
   s.downtime_bytes = downtime_bytes.get();
+  if (s.xbzrle) {
+    s.xbzrle->cache_size = xbzrle.cache_size.get();
+    s.xbzrle->bytes = xbzrle.bytes.get();
+    s.xbzrle->pages = xbzrle.pages.get();
+    s.xbzrle->cache_miss = xbzrle.cache_miss.get();
+    s.xbzrle->overflow = xbzrle.overflow.get();
+  }
   for (size_t i = 0; i < channel_peers_.size(); ++i) {
     const ChannelCounters& c = channels_[i];
     s.dirty_sync_missed_zero_copy += c.missed_zero_copy.get();

@@ -24,6 +24,7 @@ class Progress {
   explicit Progress(Clock& clock) noexcept : clock_(clock) {}
 
   RamCounters ram;
+  XbzrleCounters xbzrle;
   Counter transferred;     // bytes that the channel took (source) or gave (destination)
   Counter remaining;       // bytes known to be dirty
   Counter precopy_bytes;   // while the guest ran
@@ -41,7 +42,13 @@ class Progress {
   /// Pages sent or received over all channels, with data and in all.
   uint64_t normal_pages() const noexcept;
   uint64_t pages() const noexcept;
+  uint64_t zero_pages() const noexcept;
 
+  /// XBZRLE is on: snapshots have its statistics.
+  void show_xbzrle() noexcept TERN_EXCLUDES(mutex_);
+  /// The rates of what makes pages smaller, since the last call; at dirty syncs, a second or more
+  /// apart.
+  void update_rates() noexcept TERN_EXCLUDES(mutex_);
   /// The migration begins; start of total-time.
   void begin() noexcept TERN_EXCLUDES(mutex_);
   /// Setup is over.
@@ -80,6 +87,13 @@ class Progress {
   Nanoseconds window_start_ TERN_GUARDED_BY(mutex_){0};
   uint64_t window_bytes_ TERN_GUARDED_BY(mutex_) = 0;
   uint64_t window_pages_ TERN_GUARDED_BY(mutex_) = 0;
+  struct RateWindow {
+    uint64_t all_pages = 0;
+    uint64_t xbzrle_pages = 0;
+    uint64_t xbzrle_bytes = 0;
+    uint64_t cache_miss = 0;
+  };
+  RateWindow rates_ TERN_GUARDED_BY(mutex_);  // the counters at the last update
   std::vector<std::string> channel_peers_ TERN_GUARDED_BY(mutex_);
   // The array is made once, before other threads know of it.
   std::unique_ptr<ChannelCounters[]> channels_;

@@ -66,6 +66,7 @@ struct Settings {
   bool switchover_ack = false;
   bool multifd = false;
   bool zero_copy_send = false;
+  bool xbzrle = false;
 
   // ---- parameters (docs/reference/parameters.md)
   /// Ceiling for page data in bytes/s, 0 = no limit. Live.
@@ -98,6 +99,9 @@ struct Settings {
   std::string tls_authz;
   /// Not set: taken from the machine name, otherwise tern.
   std::optional<PeerVersion> peer_version;
+
+  /// Memory for copies of pages that the destination has, bytes, a power of two. Live.
+  uint64_t xbzrle_cache_size = 64ull << 20;
 
   uint32_t multifd_channels = 2;  ///< 1..255
   MultifdCompression multifd_compression = MultifdCompression::none;

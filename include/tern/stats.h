@@ -79,6 +79,17 @@ struct ChannelStats {
   uint64_t compressed_pages = 0;  ///< of the normal ones those that went compressed
 };
 
+/// XBZRLE at a source (QEMU's XBZRLECacheStats).
+struct XbzrleStats {
+  uint64_t cache_size = 0;     ///< bytes, as set
+  uint64_t bytes = 0;          ///< of patches, and of whole pages where one would have been longer
+  uint64_t pages = 0;          ///< found in the cache: sent as patches, whole, or not at all
+  uint64_t cache_miss = 0;     ///< pages that were not in the cache
+  double cache_miss_rate = 0;  ///< of all pages sent, in the last measured second or more
+  double encoding_rate = 0;    ///< bytes of pages for a byte of patches, likewise
+  uint64_t overflow = 0;       ///< pages that changed too much for a patch
+};
+
 struct StatsSnapshot {
   Nanoseconds taken_at{0};  ///< Clock::now() when the snapshot was made
   Status status = Status::none;
@@ -112,6 +123,7 @@ struct StatsSnapshot {
   /// without a copy.
   uint64_t dirty_sync_missed_zero_copy = 0;
   std::vector<ChannelStats> channels;
+  std::optional<XbzrleStats> xbzrle;  ///< source, where the capability is on
 
   // ---- what was chosen at run time
   std::string tracker;               ///< "kvm-bitmap", "wp-async", "wp-sync", "" if none

@@ -39,9 +39,23 @@ inline constexpr std::array<std::string_view, 1> kNeedsReturnPath = {"return-pat
 
 inline constexpr std::array<std::string_view, 1> kExcludesAutoConverge = {"auto-converge"};
 inline constexpr std::array<std::string_view, 1> kNeedsMultifdCapability = {"multifd"};
+inline constexpr std::array<std::string_view, 1> kExcludesXbzrle = {"xbzrle"};
 
 /// In the order in which QEMU lists them.
 inline constexpr auto kCapabilities = std::to_array<CapabilityRow>({
+    {"xbzrle",
+     &Settings::xbzrle,
+     false,
+     false,
+     ActsOn::source,
+     false,
+     "0.4",
+     false,
+     false,
+     {},
+     {},
+     "Of a page that is sent again only what changed in it travels, if its copy is still in "
+     "xbzrle-cache-size."},
     {"auto-converge",
      &Settings::auto_converge,
      false,
@@ -88,7 +102,7 @@ inline constexpr auto kCapabilities = std::to_array<CapabilityRow>({
      false,
      false,
      {},
-     {},
+     kExcludesXbzrle,
      "Pages travel over multifd-channels connections of their own."},
     {"pause-before-switchover",
      &Settings::pause_before_switchover,

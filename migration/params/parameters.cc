@@ -125,6 +125,10 @@ void set(Settings& settings, const ParameterRow& row, const Value& value) noexce
   }
 }
 
+bool is_in_range(const ParameterRow& row, uint64_t value) noexcept {
+  return value >= row.min && value <= row.max && (!row.power_of_two || std::has_single_bit(value));
+}
+
 std::string range_text(const ParameterRow& row) noexcept {
   switch (row.type) {
     case SettingType::boolean:
@@ -144,6 +148,7 @@ std::string range_text(const ParameterRow& row) noexcept {
   const std::string max = row.max == kAnyU64 ? "2^64-1" : std::to_string(row.max);
   std::string text = std::to_string(row.min) + ".." + max;
   if (!row.unit.empty()) text += " " + std::string(row.unit);
+  if (row.power_of_two) text += ", a power of two";
   return text;
 }
 
@@ -166,7 +171,7 @@ Result<Value> value_from_text(const ParameterRow& row, std::string_view text) no
     default:
       value = number(text);
   }
-  if (!value || *value < row.min || *value > row.max) return not_a_value(row, text);
+  if (!value || !is_in_range(row, *value)) return not_a_value(row, text);
   return Value(*value);
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -16,6 +17,7 @@
 #include <variant>
 
 #include "tern/catalog.h"
+#include "tern/ram_block.h"
 #include "tern/result.h"
 #include "tern/settings.h"
 
@@ -58,6 +60,7 @@ struct ParameterRow {
   Names needs{};     // capabilities without which it has no effect (it can be set all the same)
   Names excludes{};  // capabilities that must be off while it differs from its QMP default
   std::string_view not_below{};  // the parameter that it may not be below
+  bool power_of_two = false;
 };
 
 inline constexpr std::array<std::string_view, 13> kPeerVersionWords = {
@@ -79,6 +82,7 @@ static_assert(kSwitchoverPolicyWords.size() ==
 inline constexpr std::array<std::string_view, 1> kNeedsAutoConverge = {"auto-converge"};
 inline constexpr std::array<std::string_view, 1> kNeedsDirtyLimit = {"dirty-limit"};
 inline constexpr std::array<std::string_view, 1> kNeedsMultifd = {"multifd"};
+inline constexpr std::array<std::string_view, 1> kNeedsXbzrle = {"xbzrle"};
 inline constexpr std::array<std::string_view, 1> kExcludesZeroCopy = {"zero-copy-send"};
 
 inline constexpr uint64_t kAnyU64 = std::numeric_limits<uint64_t>::max();
@@ -228,6 +232,27 @@ inline constexpr auto kParameters = std::to_array<ParameterRow>({
      "zstd: 1 is the fastest, 20 the smallest, 0 the library's default (3).",
      {},
      kNeedsMultifd},
+    {"xbzrle-cache-size",
+     &Settings::xbzrle_cache_size,
+     SettingType::size,
+     "bytes",
+     kTargetPageBytes,
+     uint64_t{1} << 63,
+     64 * kMiB,
+     64 * kMiB,
+     true,
+     ActsOn::source,
+     "0.4",
+     false,
+     false,
+     "Memory for copies of pages that the destination has: a power of two, best as much as the "
+     "guest "
+     "writes again and again. A change acts at once and keeps what fits.",
+     {},
+     kNeedsXbzrle,
+     {},
+     {},
+     true},
     {"zero-page-detection",
      &Settings::zero_page_detection,
      SettingType::enumeration,
@@ -436,6 +461,8 @@ void set(Settings& settings, const ParameterRow& row, const Value& value) noexce
 Result<Value> value_from_text(const ParameterRow& row, std::string_view text) noexcept;
 std::string value_to_text(const ParameterRow& row, const Value& value) noexcept;
 
+/// Of numbers.
+bool is_in_range(const ParameterRow& row, uint64_t value) noexcept;
 /// "0..100000 ms", "tern, qemu-7.2 …": what the row accepts, for messages and pages.
 std::string range_text(const ParameterRow& row) noexcept;
 
@@ -479,6 +506,7 @@ constexpr bool parameters_are_sound() {
     if (row.qmp_default < row.min || row.qmp_default > row.max) return false;
     if ((row.type == SettingType::enumeration) == row.words.words.empty()) return false;
     if (row.unstable != row.name.starts_with("x-")) return false;
+    if (row.power_of_two && !std::has_single_bit(row.qmp_default)) return false;
     bool bound_exists = row.not_below.empty();
     for (size_t k = 0; k < kParameters.size(); ++k) {
       if (kParameters[k].name == row.not_below && k != i) bound_exists = true;

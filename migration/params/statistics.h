@@ -16,9 +16,10 @@
 namespace tern::params {
 
 /// The JSON object of query-migrate that it stands in.
-enum class StatGroup { info, ram, tern, downtime, switchover, throttle };
-inline constexpr std::array<std::string_view, 6> kGroupPrefixes = {
-    "", "ram.", "x-tern.", "x-tern.downtime-ns.", "x-tern.switchover.", "x-tern.throttle."};
+enum class StatGroup { info, ram, xbzrle, tern, downtime, switchover, throttle };
+inline constexpr std::array<std::string_view, 7> kGroupPrefixes = {
+    "",        "ram.",    "xbzrle-cache.",       "x-tern.", "x-tern.downtime-ns.",
+    "x-tern.switchover.", "x-tern.throttle."};
 
 struct StatisticRow {
   StatisticInfo info;
@@ -70,6 +71,12 @@ StatisticValue dirty_limit(const StatsSnapshot& s) {
   if (!s.throttle.dirty_limit) return {};
   return value_of((*s.throttle.dirty_limit).*M);
 }
+/// Of a migration that has the capability.
+template <auto M>
+StatisticValue of_xbzrle(const StatsSnapshot& s) {
+  if (!s.xbzrle) return {};
+  return value_of((*s.xbzrle).*M);
+}
 /// Something that QEMU counts and no engine here does: it has not happened.
 inline StatisticValue never(const StatsSnapshot&) { return uint64_t{0}; }
 /// What is 0 by definition once the migration is over.
@@ -99,6 +106,7 @@ using enum StatisticType;
 using G = StatGroup;
 using S = StatsSnapshot;
 using P = DowntimePhases;
+using X = XbzrleStats;
 using D = SwitchoverDecision;
 using T = ThrottleStats;
 using L = DirtyLimitFigures;
@@ -229,6 +237,40 @@ inline constexpr auto kStatistics = [] {
         "Syncs at which zero-copy fell back to copying."},
        G::ram,
        member<&S::dirty_sync_missed_zero_copy>,
+       kRun},
+
+      {{"xbzrle-cache.cache-size", integer, "bytes", "0.4", "What xbzrle-cache-size is."},
+       G::xbzrle,
+       of_xbzrle<&X::cache_size>,
+       kRun},
+      {{"xbzrle-cache.bytes", integer, "bytes", "0.4",
+        "Sent as patches; a page that changed too much for one counts whole."},
+       G::xbzrle,
+       of_xbzrle<&X::bytes>,
+       kRun},
+      {{"xbzrle-cache.pages", integer, "pages", "0.4",
+        "Found in the cache: sent as patches, whole, or not at all because nothing had changed."},
+       G::xbzrle,
+       of_xbzrle<&X::pages>,
+       kRun},
+      {{"xbzrle-cache.cache-miss", integer, "pages", "0.4", "Not found in it."},
+       G::xbzrle,
+       of_xbzrle<&X::cache_miss>,
+       kRun},
+      {{"xbzrle-cache.cache-miss-rate", real, "", "0.4",
+        "Misses for each page sent, between the last two syncs a second or more apart."},
+       G::xbzrle,
+       of_xbzrle<&X::cache_miss_rate>,
+       kRun},
+      {{"xbzrle-cache.encoding-rate", real, "", "0.4",
+        "Bytes of pages for a byte of patches, between those syncs."},
+       G::xbzrle,
+       of_xbzrle<&X::encoding_rate>,
+       kRun},
+      {{"xbzrle-cache.overflow", integer, "pages", "0.4",
+        "Changed too much for a patch, sent whole."},
+       G::xbzrle,
+       of_xbzrle<&X::overflow>,
        kRun},
 
       {{"x-tern.ending", text, "", "0.1",

@@ -20,7 +20,7 @@ Result<void> check_range(const ParameterRow& row, const Value& value) noexcept {
     return refused(named(row.name) + " must be " + range_text(row));
   }
   const uint64_t n = *std::get_if<uint64_t>(&value);
-  if (n >= row.min && n <= row.max) return {};
+  if (is_in_range(row, n)) return {};
   return refused(named(row.name) + " must be " + range_text(row) + ", not " + std::to_string(n));
 }
 

@@ -21,6 +21,8 @@ Json& object_of(Json& info, StatGroup group) noexcept {
   switch (group) {
     case StatGroup::ram:
       return info["ram"];
+    case StatGroup::xbzrle:
+      return info["xbzrle-cache"];
     case StatGroup::tern:
       return info["x-tern"];
     case StatGroup::downtime:

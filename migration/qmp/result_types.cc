@@ -87,6 +87,8 @@ constexpr auto members_of(bool optional) {
 }
 constexpr auto kRamMembers = members_of<StatGroup::ram>(false);
 constexpr QapiType kMigrationStats = object("MigrationStats", kRamMembers);
+constexpr auto kXbzrleMembers = members_of<StatGroup::xbzrle>(false);
+constexpr QapiType kXbzrleStats = object("XBZRLECacheStats", kXbzrleMembers);
 constexpr auto kDowntimeMembers = members_of<StatGroup::downtime>(false);
 constexpr QapiType kDowntimePhases = object("XTernDowntime", kDowntimeMembers);
 constexpr auto kSwitchoverMembers = members_of<StatGroup::switchover>(false);
@@ -112,7 +114,8 @@ constexpr auto kTernMembers = [] {
 }();
 constexpr QapiType kTernInfo = object("XTernInfo", kTernMembers);
 constexpr auto kInfoMembers = [] {
-  auto members = members_of<StatGroup::info, 4>(true);
+  auto members = members_of<StatGroup::info, 5>(true);
+  members[members.size() - 5] = {"xbzrle-cache", &kXbzrleStats, true};
   members[members.size() - 4] = {"ram", &kMigrationStats, true};
   members[members.size() - 3] = {"socket-address", &kSocketAddresses, true};
   members[members.size() - 2] = {"blocked-reasons", &kStringList, true};

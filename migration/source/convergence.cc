@@ -76,6 +76,7 @@ Result<void> Convergence::judge_period(Nanoseconds now, uint64_t sent_bytes) noe
   period_dirtied_ = 0;
   period_sent_ = sent_bytes;
   period_since_ = now;
+  context_.progress.update_rates();
   context_.progress.dirty_pages_rate.set(per_second(period.dirtied, time) / kTargetPageBytes);
   if (!context_.settings.auto_converge && !limiting_) return {};
   if (throttle_.percent() == 0) untroubled_rate_ = per_second(period.dirtied, time);

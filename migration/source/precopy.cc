@@ -41,8 +41,12 @@ Precopy::Precopy(SourceContext& context, SourceLink& link, const GuestMemory& me
       memory_(memory),
       multifd_(multifd),
       sync_per_section_(syncs_per_section(context.dialect)),
+      xbzrle_(context.settings.xbzrle
+                  ? std::make_unique<XbzrleStage>(memory, context.progress.xbzrle, ops)
+                  : nullptr),
       sender_(memory, link.out(), context.progress.ram, ops,
-              {zero_page_place(context, multifd != nullptr) == ZeroPageDetection::legacy, multifd}),
+              {zero_page_place(context, multifd != nullptr) == ZeroPageDetection::legacy, multifd,
+               xbzrle_.get()}),
       convergence_(context, threads),
       next_(memory.blocks()),
       holes_(memory.blocks()) {}
@@ -87,8 +91,32 @@ Result<void> Precopy::find_holes() noexcept {
   return {};
 }
 
+Result<void> Precopy::set_up_xbzrle() noexcept {
+  if (!xbzrle_) return {};
+  TERN_TRY(
+      xbzrle_->set_cache_size(context_.settings.xbzrle_cache_size).context("capability xbzrle"));
+  cache_size_tried_ = context_.settings.xbzrle_cache_size;
+  context_.progress.show_xbzrle();
+  return {};
+}
+
+// Between two sections, when nothing waits to be sent.
+void Precopy::follow_cache_size() noexcept {
+  if (!xbzrle_) return;
+  const uint64_t wanted = context_.live.xbzrle_cache_size.load(std::memory_order_relaxed);
+  if (wanted == cache_size_tried_) return;
+  cache_size_tried_ = wanted;
+  const auto resized = xbzrle_->set_cache_size(wanted);
+  if (resized) return;
+  // The migration does without: a larger cache is a wish.
+  context_.log.log(LogLevel::warning, "xbzrle-cache-size stays at " +
+                                          std::to_string(xbzrle_->cache_size()) + ": " +
+                                          resized.error().message());
+}
+
 Result<void> Precopy::set_up() noexcept {
   TERN_TRY(convergence_.prepare());
+  TERN_TRY(set_up_xbzrle());
   TERN_TRY(start_tracking());
   TERN_TRY(find_holes());
   StreamWriter& out = link_.out();
@@ -229,6 +257,7 @@ void Precopy::begin_pass() noexcept {
     for (size_t b = 0; b < memory_.count(); ++b) next_.block(b).clear_run({0, UINT64_MAX});
   }
   round_begins_ = true;
+  if (xbzrle_) xbzrle_->begin_round();
   Progress& p = context_.progress;
   p.dirty_sync_count.add(1);
   context_.session.tell(PassStarted{p.dirty_sync_count.get()});
@@ -251,6 +280,7 @@ Result<void> Precopy::send_part() noexcept {
   Progress& progress = context_.progress;
   const Nanoseconds start = context_.clock.now();
   const uint64_t begin = bytes_put();
+  follow_cache_size();
   TERN_TRY(write_section_part(link_.out(), kItemSectionPart, kRamSectionId));
   TERN_TRY(begin_round());
   while (sender_.pending_bytes() != 0) {
@@ -261,13 +291,13 @@ Result<void> Precopy::send_part() noexcept {
     if (multifd_ != nullptr) multifd_->set_pace(rate, chunk, sender_.pending_bytes());
     const Nanoseconds before = context_.clock.now();
     const uint64_t pages = progress.pages();
-    const uint64_t normal = progress.normal_pages();
+    const uint64_t zeros = progress.zero_pages();
     TERN_TRY(sender_.send_dirty(chunk));
     TERN_TRY(link_.out().flush());
     if (rate != 0) wait_until_drained(Nanoseconds(chunk * 1000 / rate * 1000000 + 1000000));
-    const uint64_t with_data = progress.normal_pages() - normal;
+    const uint64_t of_zeros = progress.zero_pages() - zeros;
     convergence_.sent(
-        {with_data, progress.pages() - pages - with_data, context_.clock.now() - before});
+        {progress.pages() - pages - of_zeros, of_zeros, context_.clock.now() - before});
     account();
     TERN_TRY(context_.check());
     TERN_TRY(wait_for_rate());
@@ -341,6 +371,7 @@ Result<void> Precopy::final_sync() noexcept {
 
 Result<void> Precopy::send_rest() noexcept {
   limited_ = false;
+  if (xbzrle_) xbzrle_->begin_last_round();
   if (multifd_ != nullptr) multifd_->set_pace(0, kChunkBytes, sender_.pending_bytes());
   const Nanoseconds start = context_.clock.now();
   TERN_TRY(write_section_part(link_.out(), kItemSectionEnd, kRamSectionId));

@@ -10,6 +10,8 @@
 // it has come to rest, or at the end.
 #pragma once
 
+#include <memory>
+
 #include "migration/source/convergence.h"
 #include "migration/source/multifd_source.h"
 #include "migration/source/source_context.h"
@@ -49,6 +51,8 @@ class Precopy {
  private:
   Result<void> start_tracking() noexcept;
   Result<void> find_holes() noexcept;
+  Result<void> set_up_xbzrle() noexcept;
+  void follow_cache_size() noexcept;
   Result<void> send_holes() noexcept;
   Result<void> send_hole_runs() noexcept;
   uint64_t pending_bytes() const noexcept;
@@ -69,6 +73,7 @@ class Precopy {
   const GuestMemory& memory_;
   MultifdSource* const multifd_;
   const bool sync_per_section_;
+  std::unique_ptr<XbzrleStage> xbzrle_;  // where the capability is on
   RamSender sender_;
   transport::Limiter limiter_;
   Convergence convergence_;
@@ -78,6 +83,7 @@ class Precopy {
   bool limited_ = true;
   bool round_begins_ = false;  // a pass begins: a page may be sent again from here on
   DirtyBitmap holes_;
+  uint64_t cache_size_tried_ = 0;
   uint64_t offset_accounted_ = 0;
   uint64_t charged_ = 0;
 };

@@ -30,6 +30,7 @@ struct LiveSettings {
   std::atomic<uint32_t> max_cpu_throttle{99};
   std::atomic<uint64_t> vcpu_dirty_limit{1};
   std::atomic<uint64_t> vcpu_dirty_limit_period{1000};
+  std::atomic<uint64_t> xbzrle_cache_size{64ull << 20};
 
   void store(const Settings& s) noexcept {
     max_bandwidth.store(s.max_bandwidth, std::memory_order_relaxed);
@@ -42,6 +43,7 @@ struct LiveSettings {
     max_cpu_throttle.store(s.max_cpu_throttle, std::memory_order_relaxed);
     vcpu_dirty_limit.store(s.vcpu_dirty_limit, std::memory_order_relaxed);
     vcpu_dirty_limit_period.store(s.vcpu_dirty_limit_period, std::memory_order_relaxed);
+    xbzrle_cache_size.store(s.xbzrle_cache_size, std::memory_order_relaxed);
   }
 };
 

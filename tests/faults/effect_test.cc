@@ -427,6 +427,59 @@ TEST(Effect, x_multifd_adaptive) {
   EXPECT_GT(plain_pages(true), 0u);
 }
 
+// ---- XBZRLE
+
+/// Passes over a guest that writes all the time, until `enough`; then to the end.
+StatsSnapshot in_passes(Settings settings, const std::function<bool(const StatsSnapshot&)>& enough,
+                        const std::function<void(Settings&)>& change = {}) {
+  Pair pair;
+  settings.switchover_ack = true;
+  pair.prepare(settings);
+  pair.destination->hold_switchover();
+  pair.start();
+  pair.a_events.wait_for("active");
+  if (change) {
+    pair.a.wait_rounds(5);
+    change(settings);
+    pair.source->update(settings);
+  }
+  while (pair.source->stats().status == Status::active && !enough(pair.source->stats())) {
+    pair.a.wait_rounds(1);
+  }
+  pair.destination->release_switchover();
+  pair.source->wait();
+  pair.destination->wait();
+  EXPECT_EQ(pair.destination->stats().status, Status::completed)
+      << pair.destination->stats().error_desc;
+  EXPECT_EQ(pair.b.check(), "");
+  return pair.source->stats();
+}
+
+TEST(Effect, xbzrle) {
+  Settings settings;
+  EXPECT_FALSE(
+      in_passes(settings, [](const auto& s) { return s.dirty_sync_count > 5; }).xbzrle.has_value());
+  settings.xbzrle = true;
+  const StatsSnapshot end = in_passes(settings, [](const auto& s) {
+    return s.xbzrle && s.xbzrle->pages - s.xbzrle->overflow > 100 && s.dirty_sync_count > 5;
+  });
+  EXPECT_LT(end.transferred, (end.normal + end.xbzrle->pages) * 4096);
+}
+TEST(Effect, xbzrle_cache_size) {
+  Settings settings;
+  settings.xbzrle = true;
+  settings.xbzrle_cache_size = 4096;  // one page: all others miss
+  const auto many_misses = [](const auto& s) { return s.xbzrle && s.xbzrle->cache_miss > 2000; };
+  const StatsSnapshot small = in_passes(settings, many_misses);
+  EXPECT_EQ(small.xbzrle->cache_size, 4096u);
+  EXPECT_LT(small.xbzrle->pages, small.xbzrle->cache_miss);
+  // Live: the cache that was too small becomes large enough.
+  const StatsSnapshot grown = in_passes(
+      settings, [](const auto& s) { return s.xbzrle && s.xbzrle->pages > 2000; },
+      [](Settings& s) { s.xbzrle_cache_size = 4u << 20; });
+  EXPECT_EQ(grown.xbzrle->cache_size, 4u << 20);
+}
+
 // Without it QMP tells nothing: tests/interop/events_test.py has that side.
 TEST(Effect, events) {
   const SettingInfo* info = find_setting("events");

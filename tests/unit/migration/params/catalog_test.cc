@@ -19,7 +19,7 @@ TEST(Catalog, has_every_parameter_and_capability_once) {
     EXPECT_FALSE(info.help.empty()) << info.name;
   }
   EXPECT_EQ(names.size(), params::kParameters.size() + params::kCapabilities.size());
-  EXPECT_EQ(find_setting("xbzrle-cache-size"), nullptr);
+  EXPECT_EQ(find_setting("max-postcopy-bandwidth"), nullptr);
 }
 
 TEST(Catalog, every_setting_can_be_read_and_set_to_what_was_read) {
@@ -84,6 +84,7 @@ TEST(Catalog, every_statistic_has_a_value_of_its_type_in_a_full_snapshot) {
   stats.status = Status::completed;
   stats.error_desc = "x";
   stats.throttle.percent = 20;
+  stats.xbzrle.emplace();
   for (const StatisticInfo& info : statistics_catalog()) {
     stats.throttle.dirty_limit.reset();  // excludes the other throttle
     if (info.name.starts_with("dirty-limit")) stats.throttle.dirty_limit.emplace();

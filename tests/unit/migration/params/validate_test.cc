@@ -29,6 +29,18 @@ void lower_bound_of(Settings& settings, const ParameterRow& row) {
   }
 }
 
+TEST(Validate, a_size_that_must_be_a_power_of_two_is_refused_otherwise) {
+  Settings settings;
+  settings.xbzrle_cache_size = 5000;
+  EXPECT_EQ(
+      validate(settings).error().message(),
+      "Parameter 'xbzrle-cache-size' must be 4096..9223372036854775808 bytes, a power of two, "
+      "not 5000");
+  EXPECT_FALSE(set_by_name(settings, "xbzrle-cache-size", "3M").has_value());
+  EXPECT_TRUE(set_by_name(settings, "xbzrle-cache-size", "4M").has_value());
+  EXPECT_TRUE(validate(settings).has_value());
+}
+
 TEST(Validate, the_ends_of_every_range_are_valid) {
   for (const ParameterRow& row : kParameters) {
     Settings settings;

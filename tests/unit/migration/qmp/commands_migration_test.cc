@@ -75,7 +75,7 @@ TEST_F(MigrationCommands, parameter_types_are_checked_as_qmp_does) {
   EXPECT_EQ(fault("x-stall-timeout", 4294967296), "Parameter 'x-stall-timeout' expects uint32_t");
   EXPECT_EQ(fault("x-peer-version", "qemu-1.0"),
             "Parameter 'x-peer-version' does not accept value 'qemu-1.0'");
-  EXPECT_EQ(fault("xbzrle-cache-size", 2), "Parameter 'xbzrle-cache-size' is unexpected");
+  EXPECT_EQ(fault("max-postcopy-bandwidth", 2), "Parameter 'max-postcopy-bandwidth' is unexpected");
   EXPECT_EQ(value("migrate-set-parameters"), kOk);
 }
 
@@ -112,9 +112,9 @@ TEST_F(MigrationCommands, capability_arguments_are_checked_as_qmp_does) {
   EXPECT_EQ(
       desc("migrate-set-capabilities", capabilities(Json::array({Json{{"capability", "events"}}}))),
       "Parameter 'capabilities[0].state' is missing");
-  EXPECT_EQ(
-      desc("migrate-set-capabilities", capabilities(Json::array({capability("xbzrle", true)}))),
-      "Parameter 'capability' does not accept value 'xbzrle'");
+  EXPECT_EQ(desc("migrate-set-capabilities",
+                 capabilities(Json::array({capability("rdma-pin-all", true)}))),
+            "Parameter 'capability' does not accept value 'rdma-pin-all'");
 }
 
 TEST_F(MigrationCommands, while_a_migration_runs_no_capability_changes) {
