@@ -89,14 +89,31 @@ void Progress::show_xbzrle() noexcept {
   base_.xbzrle.emplace();
 }
 
+void Progress::show_compression() noexcept {
+  const MutexLock lock(mutex_);
+  base_.compression.emplace();
+}
+
 void Progress::update_rates() noexcept {
   const MutexLock lock(mutex_);
-  const RateWindow now{pages(), xbzrle.pages.get(), xbzrle.bytes.get(), xbzrle.cache_miss.get()};
+  const RateWindow now{pages(),
+                       xbzrle.pages.get(),
+                       xbzrle.bytes.get(),
+                       xbzrle.cache_miss.get(),
+                       ram.compressed.get(),
+                       compress.bytes.get(),
+                       compress.busy.get()};
   if (base_.xbzrle) {
     base_.xbzrle->cache_miss_rate =
         ratio(now.cache_miss - rates_.cache_miss, now.all_pages - rates_.all_pages);
     base_.xbzrle->encoding_rate = ratio((now.xbzrle_pages - rates_.xbzrle_pages) * base_.page_size,
                                         now.xbzrle_bytes - rates_.xbzrle_bytes);
+  }
+  // Without a page the rates stand.
+  if (const uint64_t more = now.compressed - rates_.compressed; base_.compression && more != 0) {
+    base_.compression->busy_rate = ratio(now.busy - rates_.busy, more);
+    base_.compression->compression_rate =
+        ratio(more * base_.page_size, now.compressed_bytes - rates_.compressed_bytes);
   }
   rates_ = now;
 }
@@ -231,6 +248,11 @@ StatsSnapshot Progress::snapshot() const noexcept {
     s.xbzrle->pages = xbzrle.pages.get();
     s.xbzrle->cache_miss = xbzrle.cache_miss.get();
     s.xbzrle->overflow = xbzrle.overflow.get();
+  }
+  if (s.compression) {
+    s.compression->pages = ram.compressed.get();
+    s.compression->busy = compress.busy.get();
+    s.compression->compressed_size = compress.bytes.get();
   }
   for (size_t i = 0; i < channel_peers_.size(); ++i) {
     const ChannelCounters& c = channels_[i];

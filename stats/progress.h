@@ -25,6 +25,7 @@ class Progress {
 
   RamCounters ram;
   XbzrleCounters xbzrle;
+  CompressCounters compress;
   Counter transferred;     // bytes that the channel took (source) or gave (destination)
   Counter remaining;       // bytes known to be dirty
   Counter precopy_bytes;   // while the guest ran
@@ -41,11 +42,14 @@ class Progress {
   uint64_t multifd_bytes() const noexcept;
   /// Pages sent or received over all channels, with data and in all.
   uint64_t normal_pages() const noexcept;
+  /// Those that travelled with all their content, compressed ones too: what a page costs.
+  uint64_t data_pages() const noexcept { return normal_pages() + ram.compressed.get(); }
   uint64_t pages() const noexcept;
   uint64_t zero_pages() const noexcept;
 
-  /// XBZRLE is on: snapshots have its statistics.
+  /// The capability is on: snapshots have its statistics.
   void show_xbzrle() noexcept TERN_EXCLUDES(mutex_);
+  void show_compression() noexcept TERN_EXCLUDES(mutex_);
   /// The rates of what makes pages smaller, since the last call; at dirty syncs, a second or more
   /// apart.
   void update_rates() noexcept TERN_EXCLUDES(mutex_);
@@ -92,6 +96,9 @@ class Progress {
     uint64_t xbzrle_pages = 0;
     uint64_t xbzrle_bytes = 0;
     uint64_t cache_miss = 0;
+    uint64_t compressed = 0;
+    uint64_t compressed_bytes = 0;
+    uint64_t busy = 0;
   };
   RateWindow rates_ TERN_GUARDED_BY(mutex_);  // the counters at the last update
   std::vector<std::string> channel_peers_ TERN_GUARDED_BY(mutex_);

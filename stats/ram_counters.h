@@ -42,6 +42,12 @@ struct alignas(64) XbzrleCounters {
   Counter overflow;    // a patch would have been longer than the page
 };
 
+/// Capability compress at a source; RamCounters counts the pages. Written by mig/src/main.
+struct alignas(64) CompressCounters {
+  Counter busy;   // times that no thread had room for a page
+  Counter bytes;  // of the compressed pages, with their lengths
+};
+
 /// Written by the thread that sends or loads RAM. On a cache line of its own, so that counting does
 /// not slow others.
 struct alignas(64) RamCounters {

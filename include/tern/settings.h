@@ -67,6 +67,7 @@ struct Settings {
   bool multifd = false;
   bool zero_copy_send = false;
   bool xbzrle = false;
+  bool compress = false;  ///< deprecated, as in QEMU: multifd_compression is better
 
   // ---- parameters (docs/reference/parameters.md)
   /// Ceiling for page data in bytes/s, 0 = no limit. Live.
@@ -102,6 +103,11 @@ struct Settings {
 
   /// Memory for copies of pages that the destination has, bytes, a power of two. Live.
   uint64_t xbzrle_cache_size = 64ull << 20;
+
+  uint32_t compress_level = 1;       ///< 0..9
+  uint32_t compress_threads = 8;     ///< source, 1..255
+  bool compress_wait_thread = true;  ///< false: a page goes as it is when all are busy. Live.
+  uint32_t decompress_threads = 2;   ///< destination, 1..255
 
   uint32_t multifd_channels = 2;  ///< 1..255
   MultifdCompression multifd_compression = MultifdCompression::none;

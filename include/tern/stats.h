@@ -90,6 +90,15 @@ struct XbzrleStats {
   uint64_t overflow = 0;       ///< pages that changed too much for a patch
 };
 
+/// Capability compress at a source (QEMU's CompressionStats).
+struct CompressionStats {
+  uint64_t pages = 0;            ///< sent compressed
+  uint64_t busy = 0;             ///< times that all threads were busy when a page came
+  double busy_rate = 0;          ///< for each page, in the last measured second or more
+  uint64_t compressed_size = 0;  ///< bytes of the compressed pages
+  double compression_rate = 0;   ///< bytes of pages for a byte of these, likewise
+};
+
 struct StatsSnapshot {
   Nanoseconds taken_at{0};  ///< Clock::now() when the snapshot was made
   Status status = Status::none;
@@ -123,7 +132,8 @@ struct StatsSnapshot {
   /// without a copy.
   uint64_t dirty_sync_missed_zero_copy = 0;
   std::vector<ChannelStats> channels;
-  std::optional<XbzrleStats> xbzrle;  ///< source, where the capability is on
+  std::optional<CompressionStats> compression;  ///< source, where capability compress is on
+  std::optional<XbzrleStats> xbzrle;            ///< source, where the capability is on
 
   // ---- what was chosen at run time
   std::string tracker;               ///< "kvm-bitmap", "wp-async", "wp-sync", "" if none

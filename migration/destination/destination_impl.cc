@@ -80,6 +80,7 @@ Result<void> DestinationImpl::listen_with(std::unique_ptr<Listener> listener,
     multifd_ = std::make_unique<MultifdDestination>(machine_, settings_, progress_, threads_, log_,
                                                     security_, [this] { hang_up(); });
   }
+  if (settings_.compress) compress_ = std::make_unique<CompressDestination>(settings_, threads_);
   {
     const MutexLock lock(mutex_);
     listener_ = std::move(listener);
@@ -112,7 +113,10 @@ Result<void> DestinationImpl::receive() noexcept {
   TERN_TRY(accept_source());
   progress_.begin();
   TERN_TRY(session_.post(Trigger::connected));
-  const RunState source_state = TERN_TRY(loader_->load());
+  if (compress_) TERN_TRY(compress_->start());
+  auto loaded = loader_->load();
+  if (compress_) compress_->stop();
+  const RunState source_state = TERN_TRY(std::move(loaded));
   if (multifd_) multifd_->release();
   TERN_TRY(check_no_multifd());
   if (loader_->go_is_needed()) {
@@ -138,7 +142,7 @@ Result<void> DestinationImpl::use_channel(std::unique_ptr<Channel> channel) noex
   loader_ = std::make_unique<StreamLoader>(
       *channel, machine_, settings_, memory_, *answers_, progress_,
       [this] { return return_path_opened(); }, [this] { return check_no_multifd(); },
-      multifd_.get());
+      multifd_.get(), compress_.get());
   const MutexLock lock(mutex_);
   channel_ = std::move(channel);
   if (stopping_.load()) return Error(ErrorCode::cancelled, "the destination is being taken down");

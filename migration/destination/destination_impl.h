@@ -11,6 +11,7 @@
 #include "base/channel.h"
 #include "base/thread_list.h"
 #include "migration/destination/announcer.h"
+#include "migration/destination/compress_destination.h"
 #include "migration/destination/return_sender.h"
 #include "migration/destination/stream_loader.h"
 #include "migration/security/security.h"
@@ -76,7 +77,8 @@ class DestinationImpl final : public MigrationDestination {
   int switchover_holds_ TERN_GUARDED_BY(mutex_) = 0;
   bool ack_due_ TERN_GUARDED_BY(mutex_) = false;
   AnnounceParameters announce_ TERN_GUARDED_BY(mutex_);
-  std::unique_ptr<MultifdDestination> multifd_;  // made before the thread
+  std::unique_ptr<MultifdDestination> multifd_;    // made before the thread
+  std::unique_ptr<CompressDestination> compress_;  // likewise; where the capability is on
   std::unique_ptr<ReturnSender> answers_;
   std::unique_ptr<StreamLoader> loader_;
 

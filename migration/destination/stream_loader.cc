@@ -18,8 +18,8 @@ constexpr uint32_t kTimerVersion = 2;
 StreamLoader::StreamLoader(Channel& channel, const Machine& machine, const Settings& settings,
                            const GuestMemory& memory, ReturnSender& answers, Progress& progress,
                            std::function<Result<void>()> on_return_path,
-                           std::function<Result<void>()> on_ram,
-                           MultifdDestination* multifd) noexcept
+                           std::function<Result<void>()> on_ram, MultifdDestination* multifd,
+                           PageUnpacker* unpacker) noexcept
     : channel_(channel),
       machine_(machine),
       settings_(settings),
@@ -30,6 +30,7 @@ StreamLoader::StreamLoader(Channel& channel, const Machine& machine, const Setti
       on_return_path_(std::move(on_return_path)),
       on_ram_(std::move(on_ram)),
       multifd_(multifd),
+      unpacker_(unpacker),
       in_(channel) {}
 
 Result<bool> StreamLoader::read_opening() noexcept {
@@ -131,7 +132,7 @@ Result<void> StreamLoader::load_section(uint8_t item) noexcept {
     progress_.set_choice(Progress::Choice::page_ops, ops.name);
     target_ = std::make_unique<RamTarget>(memory_, populated, ops);
     if (multifd_ != nullptr) multifd_->begin(*target_);
-    ram_ = std::make_unique<RamReceiver>(*target_, progress_.ram, multifd_);
+    ram_ = std::make_unique<RamReceiver>(*target_, progress_.ram, multifd_, unpacker_);
   }
   ram_section_ = h.section_id;
   return load_ram_body(h.section_id, true);

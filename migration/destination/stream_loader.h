@@ -28,12 +28,12 @@ class StreamLoader {
  public:
   /// `on_return_path`: called when the source opened the return path. `on_ram`: when its RAM
   /// begins; the channels of multifd have mostly come by then. `multifd`: those channels, nullptr
-  /// where it is off.
+  /// where it is off; `unpacker` likewise for compress.
   StreamLoader(Channel& channel, const Machine& machine, const Settings& settings,
                const GuestMemory& memory, ReturnSender& answers, Progress& progress,
                std::function<Result<void>()> on_return_path,
-               std::function<Result<void>()> on_ram = {},
-               MultifdDestination* multifd = nullptr) noexcept;
+               std::function<Result<void>()> on_ram = {}, MultifdDestination* multifd = nullptr,
+               PageUnpacker* unpacker = nullptr) noexcept;
 
   /// The first eight bytes; false: the peer closed without a word.
   Result<bool> read_opening() noexcept;
@@ -69,6 +69,7 @@ class StreamLoader {
   std::function<Result<void>()> on_return_path_;
   std::function<Result<void>()> on_ram_;
   MultifdDestination* const multifd_;
+  PageUnpacker* const unpacker_;
   StreamReader in_;
   std::unique_ptr<RamTarget> target_;
   std::unique_ptr<RamReceiver> ram_;

@@ -40,6 +40,7 @@ inline constexpr std::array<std::string_view, 1> kNeedsReturnPath = {"return-pat
 inline constexpr std::array<std::string_view, 1> kExcludesAutoConverge = {"auto-converge"};
 inline constexpr std::array<std::string_view, 1> kNeedsMultifdCapability = {"multifd"};
 inline constexpr std::array<std::string_view, 1> kExcludesXbzrle = {"xbzrle"};
+inline constexpr std::array<std::string_view, 2> kExcludesOtherWays = {"xbzrle", "compress"};
 
 /// In the order in which QEMU lists them.
 inline constexpr auto kCapabilities = std::to_array<CapabilityRow>({
@@ -68,6 +69,20 @@ inline constexpr auto kCapabilities = std::to_array<CapabilityRow>({
      {},
      {},
      "Holds the vCPUs back, more and more, while the guest dirties RAM faster than it is sent."},
+    {"compress",
+     &Settings::compress,
+     false,
+     false,
+     ActsOn::both,
+     true,
+     "0.4",
+     false,
+     true,
+     {},
+     kExcludesXbzrle,
+     "Threads compress the pages of the main stream; both sides must have it on. For QEMU up to "
+     "9.0; "
+     "multifd-compression does the same better."},
     {"events",
      nullptr,
      false,
@@ -102,7 +117,7 @@ inline constexpr auto kCapabilities = std::to_array<CapabilityRow>({
      false,
      false,
      {},
-     kExcludesXbzrle,
+     kExcludesOtherWays,
      "Pages travel over multifd-channels connections of their own."},
     {"pause-before-switchover",
      &Settings::pause_before_switchover,

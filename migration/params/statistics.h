@@ -16,10 +16,15 @@
 namespace tern::params {
 
 /// The JSON object of query-migrate that it stands in.
-enum class StatGroup { info, ram, xbzrle, tern, downtime, switchover, throttle };
-inline constexpr std::array<std::string_view, 7> kGroupPrefixes = {
-    "",        "ram.",    "xbzrle-cache.",       "x-tern.", "x-tern.downtime-ns.",
-    "x-tern.switchover.", "x-tern.throttle."};
+enum class StatGroup { info, ram, xbzrle, compression, tern, downtime, switchover, throttle };
+inline constexpr std::array<std::string_view, 8> kGroupPrefixes = {"",
+                                                                   "ram.",
+                                                                   "xbzrle-cache.",
+                                                                   "compression.",
+                                                                   "x-tern.",
+                                                                   "x-tern.downtime-ns.",
+                                                                   "x-tern.switchover.",
+                                                                   "x-tern.throttle."};
 
 struct StatisticRow {
   StatisticInfo info;
@@ -77,6 +82,11 @@ StatisticValue of_xbzrle(const StatsSnapshot& s) {
   if (!s.xbzrle) return {};
   return value_of((*s.xbzrle).*M);
 }
+template <auto M>
+StatisticValue of_compression(const StatsSnapshot& s) {
+  if (!s.compression) return {};
+  return value_of((*s.compression).*M);
+}
 /// Something that QEMU counts and no engine here does: it has not happened.
 inline StatisticValue never(const StatsSnapshot&) { return uint64_t{0}; }
 /// What is 0 by definition once the migration is over.
@@ -107,6 +117,7 @@ using G = StatGroup;
 using S = StatsSnapshot;
 using P = DowntimePhases;
 using X = XbzrleStats;
+using C = CompressionStats;
 using D = SwitchoverDecision;
 using T = ThrottleStats;
 using L = DirtyLimitFigures;
@@ -271,6 +282,30 @@ inline constexpr auto kStatistics = [] {
         "Changed too much for a patch, sent whole."},
        G::xbzrle,
        of_xbzrle<&X::overflow>,
+       kRun},
+
+      {{"compression.pages", integer, "pages", "0.4", "Sent compressed."},
+       G::compression,
+       of_compression<&C::pages>,
+       kRun},
+      {{"compression.busy", integer, "", "0.4",
+        "Times that all threads were busy when a page came."},
+       G::compression,
+       of_compression<&C::busy>,
+       kRun},
+      {{"compression.busy-rate", real, "", "0.4",
+        "Of them for each compressed page, between the last two syncs a second or more apart."},
+       G::compression,
+       of_compression<&C::busy_rate>,
+       kRun},
+      {{"compression.compressed-size", integer, "bytes", "0.4", "Of the compressed pages."},
+       G::compression,
+       of_compression<&C::compressed_size>,
+       kRun},
+      {{"compression.compression-rate", real, "", "0.4",
+        "Bytes of pages for a byte of compressed ones, between those syncs."},
+       G::compression,
+       of_compression<&C::compression_rate>,
        kRun},
 
       {{"x-tern.ending", text, "", "0.1",

@@ -36,8 +36,17 @@ constexpr auto kCapabilityWords = [] {
   for (size_t i = 0; i < words.size(); ++i) words[i] = kCapabilities[i].name;
   return words;
 }();
-constexpr QapiType kCapabilityName{
-    .kind = Kind::enumeration, .name = "MigrationCapability", .words = kCapabilityWords};
+constexpr auto kCapabilityFeatures = [] {
+  std::array<Features, kCapabilities.size()> features{};
+  for (size_t i = 0; i < features.size(); ++i) {
+    features[i] = features_of(kCapabilities[i].deprecated, kCapabilities[i].unstable);
+  }
+  return features;
+}();
+constexpr QapiType kCapabilityName{.kind = Kind::enumeration,
+                                   .name = "MigrationCapability",
+                                   .words = kCapabilityWords,
+                                   .word_features = kCapabilityFeatures};
 constexpr auto kCapabilityMembers =
     std::to_array<QapiMember>({{"capability", &kCapabilityName}, {"state", &kBoolean}});
 constexpr QapiType kCapabilityStatus{

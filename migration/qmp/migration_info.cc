@@ -23,6 +23,8 @@ Json& object_of(Json& info, StatGroup group) noexcept {
       return info["ram"];
     case StatGroup::xbzrle:
       return info["xbzrle-cache"];
+    case StatGroup::compression:
+      return info["compression"];
     case StatGroup::tern:
       return info["x-tern"];
     case StatGroup::downtime:

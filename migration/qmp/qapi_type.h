@@ -58,6 +58,7 @@ struct QapiType {
   Kind kind;
   std::string_view name = {};  // of enumerations, objects and unions
   std::span<const std::string_view> words = {};
+  std::span<const Features> word_features = {};  // for each word; none: nothing to say of any
   const QapiType* element = nullptr;
   std::span<const QapiMember> members = {};
   std::string_view tag = {};

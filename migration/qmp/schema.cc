@@ -106,9 +106,11 @@ class SchemaWriter {
   void describe_enum(const QapiType& type, const std::string& name) noexcept {
     Json members = Json::array();
     Json values = Json::array();
-    for (const std::string_view word : type.words) {
-      members.push_back({{"name", word}});
-      values.push_back(word);
+    for (size_t i = 0; i < type.words.size(); ++i) {
+      Json member = {{"name", type.words[i]}};
+      if (!type.word_features.empty()) put_features(member, type.word_features[i]);
+      members.push_back(std::move(member));
+      values.push_back(type.words[i]);
     }
     add({{"name", name},
          {"meta-type", "enum"},

@@ -35,7 +35,8 @@ ZeroPageDetection zero_page_place(const SourceContext& context, bool multifd) no
 }
 
 Precopy::Precopy(SourceContext& context, SourceLink& link, const GuestMemory& memory,
-                 const PageOps& ops, MultifdSource* multifd, ThreadList& threads) noexcept
+                 const PageOps& ops, MultifdSource* multifd, PagePacker* packer,
+                 ThreadList& threads) noexcept
     : context_(context),
       link_(link),
       memory_(memory),
@@ -46,7 +47,7 @@ Precopy::Precopy(SourceContext& context, SourceLink& link, const GuestMemory& me
                   : nullptr),
       sender_(memory, link.out(), context.progress.ram, ops,
               {zero_page_place(context, multifd != nullptr) == ZeroPageDetection::legacy, multifd,
-               xbzrle_.get()}),
+               xbzrle_.get(), packer, &context.progress.compress}),
       convergence_(context, threads),
       next_(memory.blocks()),
       holes_(memory.blocks()) {}

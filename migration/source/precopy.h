@@ -30,9 +30,10 @@ ZeroPageDetection zero_page_place(const SourceContext& context, bool multifd) no
 /// One thread (mig/src/main).
 class Precopy {
  public:
-  /// `multifd`: the channels that carry the pages, nullptr where the main one does.
+  /// `multifd`: the channels that carry the pages, nullptr where the main one does. `packer`: the
+  /// threads that compress them, nullptr where nobody does.
   Precopy(SourceContext& context, SourceLink& link, const GuestMemory& memory, const PageOps& ops,
-          MultifdSource* multifd, ThreadList& threads) noexcept;
+          MultifdSource* multifd, PagePacker* packer, ThreadList& threads) noexcept;
   /// Stops the tracker and whatever holds the guest back.
   ~Precopy();
 

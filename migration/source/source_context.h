@@ -31,6 +31,7 @@ struct LiveSettings {
   std::atomic<uint64_t> vcpu_dirty_limit{1};
   std::atomic<uint64_t> vcpu_dirty_limit_period{1000};
   std::atomic<uint64_t> xbzrle_cache_size{64ull << 20};
+  std::atomic<bool> compress_wait_thread{true};
 
   void store(const Settings& s) noexcept {
     max_bandwidth.store(s.max_bandwidth, std::memory_order_relaxed);
@@ -44,6 +45,7 @@ struct LiveSettings {
     vcpu_dirty_limit.store(s.vcpu_dirty_limit, std::memory_order_relaxed);
     vcpu_dirty_limit_period.store(s.vcpu_dirty_limit_period, std::memory_order_relaxed);
     xbzrle_cache_size.store(s.xbzrle_cache_size, std::memory_order_relaxed);
+    compress_wait_thread.store(s.compress_wait_thread, std::memory_order_relaxed);
   }
 };
 

@@ -89,6 +89,11 @@ Result<void> SourceImpl::start_with(std::unique_ptr<Connector> connector,
   if (settings_.multifd && !connector->connects_many()) {
     return Error(ErrorCode::invalid_argument, std::string(kNeedsManyChannels));
   }
+  if (settings_.compress && dialect_ >= PeerVersion::qemu_9_1) {
+    return Error(ErrorCode::invalid_argument,
+                 "capability 'compress': " + std::string(to_string(dialect_)) +
+                     " cannot read compressed pages, QEMU 9.0 was the last that could");
+  }
   if (settings_.multifd) {
     progress_.set_channels(settings_.multifd_channels);
     multifd_ = std::make_unique<MultifdSource>(context_, memory_, threads_, [this] { wake(); });
@@ -128,7 +133,14 @@ Result<void> SourceImpl::migrate() noexcept {
   const PageOps& ops = best_page_ops();
   progress_.set_choice(Progress::Choice::page_ops, ops.name);
   if (multifd_) TERN_TRY(agree_on_packets());
-  precopy_ = std::make_unique<Precopy>(context_, *link_, memory_, ops, multifd_.get(), threads_);
+  if (settings_.compress) {
+    compress_ = std::make_unique<CompressSource>(context_, threads_);
+    TERN_TRY(compress_->start());
+    progress_.show_compression();
+  }
+  precopy_ =
+      std::make_unique<Precopy>(context_, *link_, memory_, ops, multifd_.get(), compress_.get(),
+                                       threads_);
   TERN_TRY(unplug_.request());
   TERN_TRY(precopy_->set_up());
   progress_.setup_done();
@@ -228,6 +240,7 @@ void SourceImpl::wake() noexcept {
 
 void SourceImpl::wind_down(bool completed) noexcept {
   precopy_.reset();  // stops tracking
+  compress_.reset();
   if (multifd_) {
     if (!completed) multifd_->shut_down();
     multifd_->close();

@@ -13,6 +13,7 @@
 #include "base/channel.h"
 #include "base/thread_list.h"
 #include "migration/security/security.h"
+#include "migration/source/compress_source.h"
 #include "migration/source/multifd_source.h"
 #include "migration/source/precopy.h"
 #include "migration/source/source_context.h"
@@ -78,7 +79,8 @@ class SourceImpl final : public MigrationSource {
   std::unique_ptr<Connector> connector_ TERN_GUARDED_BY(mutex_);
   Channel* channel_ TERN_GUARDED_BY(mutex_) = nullptr;
   std::unique_ptr<SourceLink> link_;
-  std::unique_ptr<MultifdSource> multifd_;  // made before the thread
+  std::unique_ptr<MultifdSource> multifd_;    // made before the thread
+  std::unique_ptr<CompressSource> compress_;  // where the capability is on
   Unplug unplug_;
   std::unique_ptr<Precopy> precopy_;
   std::unique_ptr<Switchover> switchover_;

@@ -68,11 +68,49 @@ Result<void> RamSender::put_by_xbzrle(size_t block, uint64_t page) noexcept {
   return put_page(block, page, decision.bytes.data());
 }
 
+// Compressed pages name no block, as QEMU's do not: the first page of a block goes as it is.
+Result<void> RamSender::put_by_packer(size_t block, uint64_t page, const std::byte* data) noexcept {
+  if (last_named_ != block) return put_page(block, page, data);
+  while (!options_.packer->take(page, data)) {
+    options_.compress->busy.add(1);
+    if (!options_.packer->waits()) return put_page(block, page, data);
+    TERN_TRY(put_packed(true));
+  }
+  while (TERN_TRY(put_packed(false))) {
+  }
+  return {};
+}
+
+// false: there is none, or none that is done.
+Result<bool> RamSender::put_packed(bool wait) noexcept {
+  const auto packed = TERN_TRY(options_.packer->give(wait));
+  if (!packed) return false;
+  const uint64_t offset = packed->page * kTargetPageBytes;
+  if (!packed->compressed) {
+    TERN_TRY(write_record_head(out_, RecordKind::page, offset, {}));
+    TERN_TRY(out_.put(packed->bytes));
+    counters_.normal.add(1);
+    return true;
+  }
+  TERN_TRY(write_compressed(out_, offset, {}, packed->bytes));
+  counters_.compressed.add(1);
+  options_.compress->bytes.add(kCompressedHeadBytes + packed->bytes.size());
+  return true;
+}
+
+Result<void> RamSender::put_all_packed() noexcept {
+  if (options_.packer == nullptr) return {};
+  while (TERN_TRY(put_packed(true))) {
+  }
+  return {};
+}
+
 // Returns what it cost, in bytes. Pages of zeros or without a change put few bytes in the stream
 // but cost a read each: they count as a cache line of work.
 Result<uint64_t> RamSender::send_page(size_t block, uint64_t page) noexcept {
   constexpr uint64_t kLeastCost = 64;
   const std::byte* data = memory_.page(block, page);
+  if (last_named_ != block) TERN_TRY(put_all_packed());  // they are of the block named last
   const uint64_t offset = page * kTargetPageBytes;
   if (options_.find_zeros && ops_.is_zero(data, kTargetPageBytes)) {
     TERN_TRY(write_record_head(out_, RecordKind::zero, offset, name_for(block)));
@@ -87,7 +125,11 @@ Result<uint64_t> RamSender::send_page(size_t block, uint64_t page) noexcept {
   }
   const uint64_t before = out_.offset();
   const bool patches = options_.xbzrle != nullptr && options_.xbzrle->is_on();
-  TERN_TRY(patches ? put_by_xbzrle(block, page) : put_page(block, page, data));
+  if (options_.packer != nullptr) {
+    TERN_TRY(put_by_packer(block, page, data));
+  } else {
+    TERN_TRY(patches ? put_by_xbzrle(block, page) : put_page(block, page, data));
+  }
   return std::max(out_.offset() - before, kLeastCost);
 }
 
@@ -130,7 +172,9 @@ Result<void> RamSender::send_dirty(uint64_t max_bytes) noexcept {
     empty_blocks = 0;
     bytes += TERN_TRY(send_run(block_, run, max_bytes - bytes));
   }
-  return {};
+  // A page that is dirty again may be sent by the next call: what was taken of it must be before
+  // it.
+  return put_all_packed();
 }
 
 }  // namespace tern

@@ -11,6 +11,7 @@
 #include "base/stream_io.h"
 #include "ram/guest_memory.h"
 #include "ram/send/page_batch.h"
+#include "ram/send/page_packer.h"
 #include "ram/send/xbzrle_stage.h"
 #include "ram/simd/page_ops.h"
 #include "stats/ram_counters.h"
@@ -20,9 +21,11 @@
 namespace tern {
 
 struct RamSenderOptions {
-  bool find_zeros = true;         ///< a record instead of a page of zeros
-  PageSink* sink = nullptr;       ///< takes the other pages; nullptr: the main stream
-  XbzrleStage* xbzrle = nullptr;  ///< says how they travel; not together with a sink
+  bool find_zeros = true;                ///< a record instead of a page of zeros
+  PageSink* sink = nullptr;              ///< takes the other pages; nullptr: the main stream
+  XbzrleStage* xbzrle = nullptr;         ///< says how they travel; not together with a sink
+  PagePacker* packer = nullptr;          ///< compresses them; alone as well
+  CompressCounters* compress = nullptr;  ///< with a packer
 };
 
 class RamSender {
@@ -48,6 +51,9 @@ class RamSender {
   Result<uint64_t> send_page(size_t block, uint64_t page) noexcept;
   Result<void> put_page(size_t block, uint64_t page, const std::byte* data) noexcept;
   Result<void> put_by_xbzrle(size_t block, uint64_t page) noexcept;
+  Result<void> put_by_packer(size_t block, uint64_t page, const std::byte* data) noexcept;
+  Result<bool> put_packed(bool wait) noexcept;
+  Result<void> put_all_packed() noexcept;
   Result<uint64_t> send_run(size_t block, PageRun run, uint64_t max_bytes) noexcept;
   std::string_view name_for(size_t block) noexcept;
 

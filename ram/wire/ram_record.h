@@ -66,6 +66,7 @@ Result<void> write_xbzrle(StreamWriter& out, uint64_t offset, std::string_view i
 /// Behind the word and the name: the payload, valid until the next read. Errors: peer_protocol for
 /// an unknown encoding or a payload longer than a page.
 Result<std::span<const std::byte>> read_xbzrle(StreamReader& in) noexcept;
+inline constexpr size_t kCompressedHeadBytes = 4;
 /// What zlib makes of a page at most (its compressBound).
 inline constexpr size_t kMaxCompressedPage = 4110;
 Result<void> write_compressed(StreamWriter& out, uint64_t offset, std::string_view idstr,

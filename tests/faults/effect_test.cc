@@ -480,6 +480,78 @@ TEST(Effect, xbzrle_cache_size) {
   EXPECT_EQ(grown.xbzrle->cache_size, 4u << 20);
 }
 
+// ---- compress
+
+/// A guest that stands still, with 1500 pages of text.
+StatsSnapshot compressed(Settings settings, Pair& pair) {
+  settings.compress = true;
+  for (uint64_t p = 0; p < 1500; ++p) pair.a.page(256 + p)[p] = std::byte{1};
+  EXPECT_TRUE(pair.a.pause_all(RunState::paused).has_value());
+  pair.prepare(settings);
+  pair.migrate();
+  EXPECT_EQ(std::memcmp(pair.a.page(0), pair.b.page(0), 1756 * 4096), 0);
+  return pair.source->stats();
+}
+StatsSnapshot compressed(const Settings& settings) {
+  Pair pair;
+  return compressed(settings, pair);
+}
+/// How many threads of a name there are while pages travel.
+std::pair<int, int> packers(Settings settings) {
+  Pair pair;
+  settings.compress = true;
+  settings.switchover_ack = true;
+  pair.prepare(settings);
+  pair.destination->hold_switchover();
+  pair.start();
+  const auto under_way = [&] {
+    const auto compression = pair.source->stats().compression;
+    return compression && compression->pages > 0;
+  };
+  while (!under_way() && pair.a.running()) pair.a.wait_rounds(1);
+  const auto count = [](const auto& threads, const char* name) {
+    return static_cast<int>(std::count_if(threads.begin(), threads.end(),
+                                          [&](const auto& thread) { return thread.name == name; }));
+  };
+  return {count(pair.source->threads(), "compress"),
+          count(pair.destination->threads(), "decompress")};
+}
+
+TEST(Effect, compress) {
+  const StatsSnapshot s = compressed({});
+  ASSERT_TRUE(s.compression.has_value());
+  EXPECT_GT(s.compression->pages, 1500u);
+  EXPECT_LT(s.transferred, s.compression->pages * 1024);
+  EXPECT_GT(s.compression->compressed_size, s.compression->pages * 4);
+}
+TEST(Effect, compress_level) {
+  Settings settings;
+  settings.compress_level = 0;
+  EXPECT_EQ(compressed(settings).compression->pages, 0u) << "nothing gets shorter";
+  settings.compress_level = 9;
+  EXPECT_GT(compressed(settings).compression->pages, 1500u);
+}
+TEST(Effect, compress_threads) {
+  Settings settings;
+  settings.compress_threads = 3;
+  EXPECT_EQ(packers(settings).first, 3);
+}
+TEST(Effect, decompress_threads) {
+  Settings settings;
+  settings.decompress_threads = 5;
+  EXPECT_EQ(packers(settings).second, 5);
+}
+TEST(Effect, compress_wait_thread) {
+  Settings settings;
+  settings.compress_threads = 1;
+  settings.compress_level = 9;
+  const uint64_t waiting = compressed(settings).normal;
+  settings.compress_wait_thread = false;
+  const StatsSnapshot s = compressed(settings);
+  EXPECT_GT(s.normal, waiting) << "what nobody had time for went as it was";
+  EXPECT_GE(s.compression->busy, s.normal - waiting);
+}
+
 // Without it QMP tells nothing: tests/interop/events_test.py has that side.
 TEST(Effect, events) {
   const SettingInfo* info = find_setting("events");

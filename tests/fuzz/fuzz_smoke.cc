@@ -94,7 +94,8 @@ std::vector<std::byte> tern_stream() {
   maker.command(Command::ping, test::bytes_of({0x54, 0x45, 0x52, 0x4e}));
   maker.dialect(kTernFeatures).ram_start("m", 1u << 20);
   maker.command(Command::tern_zero_run, zero_run);
-  maker.part(kItemSectionPart, 1).page("m", 0, 7).zero("", 4096).eos().footer(1);
+  maker.part(kItemSectionPart, 1).page("m", 0, 7).zero("", 4096);
+  maker.be64(0x60).u8(1).be16(5).raw({0x64, 3, 8, 9, 10}).eos().footer(1);
   maker.ram_end().device(2, {"fuzz/device", 0, 2, 1}, body).end();
   maker.command(Command::tern_go);
   return maker.take();
@@ -220,9 +221,10 @@ bool memory_is_bounded() {
 int run_all(const Arguments& a) {
   std::printf("seed %llu, %llu mutations per target\n", static_cast<unsigned long long>(a.seed),
               static_cast<unsigned long long>(a.mutations));
-  const FuzzTarget targets[] = {stream_target(),  return_path_target(), vmdesc_target(),
-                                address_target(), inspect_target(),     qmp_target(),
-                                multifd_target(), zlib_target(),        zstd_target()};
+  const FuzzTarget targets[] = {stream_target(),    return_path_target(), vmdesc_target(),
+                                address_target(),   inspect_target(),     qmp_target(),
+                                multifd_target(),   xbzrle_target(),      zlib_target(),
+                                zlib_page_target(), zstd_target()};
   bool kept = true;
   bool found = false;
   for (const FuzzTarget& target : targets) {

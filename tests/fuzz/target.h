@@ -31,6 +31,8 @@ FuzzTarget address_target();
 FuzzTarget inspect_target();
 FuzzTarget qmp_target();
 FuzzTarget multifd_target();
+FuzzTarget xbzrle_target();
+FuzzTarget zlib_page_target();
 FuzzTarget zlib_target();
 FuzzTarget zstd_target();
 /// Breaks its promise on purpose: proves that the harness notices.

@@ -53,6 +53,21 @@ class Demo(unittest.TestCase):
                     info = self.prove(machine, *words, *(["--tls"] if tls else []))
                     self.assertGreater(info["ram"]["multifd-bytes"], 0)
 
+    def test_a_busy_guest_by_xbzrle_and_compress(self):
+        """Without XBZRLE this guest never converges: it writes each page again while a pass lasts."""
+        settings = ["xbzrle=on", "max-bandwidth=16M", "avail-switchover-bandwidth=16M", "downtime-limit=20",
+                    "guest-rate=20000", "guest-range=1M:4M"]
+        words = [word for setting in settings for word in ("--set", setting)]
+        for machine in ("threads", "kvm"):
+            if machine == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+                continue
+            with self.subTest(machine=machine):
+                cache = self.prove(machine, *words)["xbzrle-cache"]
+                self.assertGreater(cache["pages"], 256)
+                self.assertLess(cache["bytes"], cache["pages"] * 64)
+                info = self.prove(machine, "--set", "compress=on")
+                self.assertGreater(info["compression"]["pages"], 0)
+
     def test_the_text_for_people_ends_with_the_verdict(self):
         run = demo("--machine", "threads", "--ram", "32M")
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)

@@ -51,7 +51,7 @@ TEST(Capabilities, what_excludes_each_other_is_refused_and_all_the_rest_goes_tog
       EXPECT_EQ(check(both).error().message(), "Capability '" + std::string(row.name) +
                                                    "' excludes capability '" +
                                                    std::string(other) + "'");
-      if (rest.test(capability_index(other))) rest.reset(capability_index(row.name));
+      if (rest.test(capability_index(row.name))) rest.reset(capability_index(other));
     }
   }
   EXPECT_TRUE(check(rest).has_value());

@@ -85,6 +85,7 @@ TEST(Catalog, every_statistic_has_a_value_of_its_type_in_a_full_snapshot) {
   stats.error_desc = "x";
   stats.throttle.percent = 20;
   stats.xbzrle.emplace();
+  stats.compression.emplace();
   for (const StatisticInfo& info : statistics_catalog()) {
     stats.throttle.dirty_limit.reset();  // excludes the other throttle
     if (info.name.starts_with("dirty-limit")) stats.throttle.dirty_limit.emplace();

@@ -65,7 +65,7 @@ TEST(Parameters, live_ones_are_those_that_update_takes) {
                       "throttle-trigger-threshold", "cpu-throttle-initial",
                       "cpu-throttle-increment", "cpu-throttle-tailslow", "max-cpu-throttle",
                       "x-vcpu-dirty-limit-period", "vcpu-dirty-limit",
-                      "xbzrle-cache-size"}));
+                      "xbzrle-cache-size", "compress-wait-thread"}));
 }
 
 ParameterRow row_of(SettingType type, Member member, uint64_t min, uint64_t max) {

@@ -86,6 +86,7 @@ TEST_F(SchemaTest, optional_members_deprecation_and_out_of_band_are_marked_as_cl
   EXPECT_FALSE(entities_["migrate"].contains("allow-oob"));
   const Json& set = entities_[entities_["migrate-set-parameters"]["arg-type"]];
   EXPECT_EQ(member(set, "x-peer-version")["features"], Json::array({"unstable"}));
+  EXPECT_EQ(member(set, "compress-level")["features"], Json::array({"deprecated"}));
   const Json& prefix = entities_[member(set, "x-thread-prefix")["type"]];
   EXPECT_EQ(prefix["meta-type"], "alternate");
   EXPECT_EQ(prefix["members"], Json::parse(R"([{"type":"str"},{"type":"null"}])"));
@@ -102,6 +103,10 @@ TEST_F(SchemaTest, a_client_finds_a_capability_by_following_the_types) {
   std::set<std::string> words(capability["values"].begin(), capability["values"].end());
   EXPECT_TRUE(words.contains("return-path"));
   EXPECT_FALSE(words.contains("rdma-pin-all")) << "no engine, no word";
+  for (const Json& word : capability["members"]) {
+    const Json features = word.contains("features") ? word["features"] : Json::array();
+    EXPECT_EQ(features, word["name"] == "compress" ? Json::array({"deprecated"}) : Json::array());
+  }
 }
 
 TEST_F(SchemaTest, a_union_has_a_case_for_every_word_of_its_tag) {

@@ -6,7 +6,11 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
+#include <random>
+#include <utility>
 
+#include "ram/codec/zlib_page.h"
 #include "ram/recv/ram_receiver.h"
 #include "tests/doubles/guarded_pages.h"
 #include "tests/doubles/memory_channel.h"
@@ -195,6 +199,121 @@ TEST_F(RamSenderTest, what_it_sends_its_receiver_places) {
   StreamReader pages(second);
   ASSERT_TRUE(receiver.receive_body(pages, false));
   EXPECT_EQ(std::memcmp(ram_, expected.data(), expected.size()), 0);
+}
+
+// ---- compress
+
+// Compresses at once, and keeps up to `room` pages until they are asked for.
+class KeptPages final : public PagePacker {
+ public:
+  bool take(uint64_t page, const std::byte* data) noexcept override {
+    if (kept.size() == room) return false;
+    const auto made = (*deflater)->deflate({data, kPage});
+    kept.push_back({page, {data, data + kPage}, {made->begin(), made->end()}});
+    return true;
+  }
+  Result<std::optional<Packed>> give(bool now) noexcept override {
+    if (broken) return Error(ErrorCode::internal, "a thread is broken");
+    if (kept.empty() || !now) return std::optional<Packed>();
+    given = std::move(kept.front());
+    kept.erase(kept.begin());
+    const bool shorter = !given.packed.empty();
+    return std::optional<Packed>({given.page, shorter ? given.packed : given.data, shorter});
+  }
+  bool waits() const noexcept override { return wait; }
+
+  struct Kept {
+    uint64_t page = 0;
+    std::vector<std::byte> data;
+    std::vector<std::byte> packed;
+  };
+  std::vector<Kept> kept;
+  Kept given;
+  size_t room = 3;
+  bool wait = true;
+  bool broken = false;
+  Result<std::unique_ptr<PageDeflater>> deflater = make_page_deflater(6);
+};
+
+class InflatesAtOnce final : public PageUnpacker {
+ public:
+  Result<void> take(std::byte* to, std::span<const std::byte> payload, uint64_t) noexcept override {
+    return inflater.inflate(payload, {to, kPage});
+  }
+  Result<void> settle(const std::byte*) noexcept override { return {}; }
+  Result<void> finish() noexcept override { return {}; }
+  PageInflater inflater;
+};
+
+class CompressSending : public RamSenderTest {
+ protected:
+  CompressSending() {
+    sender_ =
+        std::make_unique<RamSender>(*memory_, out_, counters_, best_page_ops(),
+                                    RamSenderOptions{.packer = &packer_, .compress = &compress_});
+    EXPECT_TRUE(sender_->send_block_list());
+    EXPECT_TRUE(sender_->end_body());
+    start_ = sent();
+  }
+  // All pages, of which two in the middle do not compress, arrive as they are.
+  void all_pages_arrive() {
+    std::mt19937 random(1);
+    for (uint64_t page = 0; page < kPages; ++page) write(page, static_cast<unsigned>(page % 5));
+    for (const uint64_t page : {6, 7}) {
+      for (size_t i = 0; i < kPage; ++i) ram_[page * kPage + i] = static_cast<std::byte>(random());
+    }
+    ASSERT_TRUE(sender_->send_dirty(UINT64_MAX));
+    EXPECT_TRUE(packer_.kept.empty()) << "nothing is left behind for a later call";
+    ASSERT_TRUE(sender_->end_body());
+    const auto body = sent();
+    const std::vector<std::byte> expected(ram_, ram_ + kPages * kPage);
+    std::memset(ram_, 0x55, kPages * kPage);
+    DirtyBitmap populated(blocks_);
+    populated.block(0).set_run({0, 4});
+    populated.block(1).set_run({0, 12});
+    RamTarget target(*memory_, populated, best_page_ops());
+    InflatesAtOnce unpacker;
+    RamCounters received;
+    RamReceiver receiver(target, received, nullptr, &unpacker);
+    for (const bool start : {true, false}) {
+      MemoryChannel channel(start ? start_ : body);
+      StreamReader in(channel);
+      const auto done = receiver.receive_body(in, start);
+      ASSERT_TRUE(done) << done.error().message();
+    }
+    EXPECT_EQ(std::memcmp(ram_, expected.data(), expected.size()), 0);
+    EXPECT_EQ(received.compressed.get(), counters_.compressed.get());
+    EXPECT_EQ(received.normal.get(), counters_.normal.get());
+  }
+
+  KeptPages packer_;
+  CompressCounters compress_;
+  std::vector<std::byte> start_;
+};
+
+TEST_F(CompressSending, pages_of_several_blocks_zeros_and_noise_arrive) {
+  all_pages_arrive();
+  EXPECT_EQ(counters_.duplicate.get(), 4u);
+  EXPECT_EQ(counters_.normal.get(), 1 + 2u) << "the first of its block by name, and the noise";
+  EXPECT_EQ(counters_.compressed.get(), 16 - 4 - 3u);
+  EXPECT_GT(compress_.busy.get(), 0u);
+  EXPECT_GT(compress_.bytes.get(), counters_.compressed.get() * 4);
+}
+
+TEST_F(CompressSending, pages_for_which_nobody_has_time_go_as_they_are_where_that_is_wanted) {
+  packer_.wait = false;
+  all_pages_arrive();
+  EXPECT_EQ(counters_.compressed.get(), 3 + 1u) << "in the second block the noise took room";
+  EXPECT_EQ(counters_.normal.get() + counters_.compressed.get(), 12u);
+}
+
+TEST_F(CompressSending, what_breaks_in_a_thread_ends_the_sending) {
+  packer_.broken = true;
+  write(0, 1);
+  write(1, 1);
+  const auto done = sender_->send_dirty(UINT64_MAX);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().message(), "a thread is broken");
 }
 
 // ---- XBZRLE
