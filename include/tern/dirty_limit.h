@@ -56,6 +56,8 @@ class TERN_API DirtyLimit {
   /// Releases every vCPU.
   virtual ~DirtyLimit() = default;
 
+  /// Whether the tracker can tell which vCPU wrote. Errors: unsupported.
+  virtual Result<void> available() const noexcept = 0;
   /// From now on vCPU `vcpu` (all of them without one) dirties at most so many MiB/s; 0 takes the
   /// limit away. Errors: unsupported (the tracker cannot tell which vCPU wrote: a KVM dirty ring
   /// can, and write protection by faults can), invalid_argument (no such vCPU),

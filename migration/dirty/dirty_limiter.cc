@@ -45,6 +45,14 @@ DirtyLimiter::~DirtyLimiter() {
   stop();
 }
 
+Result<void> DirtyLimiter::available() const noexcept {
+  if (harvester_.counts_vcpus()) return {};
+  return Error(ErrorCode::unsupported,
+               "dirty limits need a tracker that tells which vCPU wrote: the KVM dirty ring, or "
+               "write protection by faults (wp-sync); this machine has " +
+                   std::string(harvester_.tracker_name()));
+}
+
 Result<void> DirtyLimiter::check_index(std::optional<uint32_t> vcpu) const noexcept {
   const uint32_t count = vcpus_.vcpu_count();
   if (!vcpu || *vcpu < count) return {};
@@ -117,16 +125,10 @@ bool DirtyLimiter::needed() const noexcept {
 Result<void> DirtyLimiter::start() noexcept {
   if (thread_.joinable() && !failed_.load()) return {};
   stop();
+  TERN_TRY(available());
   view_ = harvester_.consumer();
   view_->on_failure([this](const Error& why) { fail(why); });
   TERN_TRY(view_->start(ram_).context("dirty limit"));
-  if (view_->vcpu_dirty_pages().size() < vcpus_.vcpu_count()) {
-    view_->stop().ignore("the error below matters");
-    return Error(ErrorCode::unsupported,
-                 "dirty limits need a tracker that tells which vCPU wrote: the KVM dirty ring, or "
-                 "write protection by faults (wp-sync); this machine has " +
-                     std::string(harvester_.tracker_name()));
-  }
   {
     const MutexLock lock(mutex_);
     quit_ = false;

@@ -27,6 +27,7 @@ class DirtyLimiter final : public DirtyLimit {
   DirtyLimiter(const DirtyLimiter&) = delete;
   DirtyLimiter& operator=(const DirtyLimiter&) = delete;
 
+  Result<void> available() const noexcept override;
   Result<void> set(std::optional<uint32_t> vcpu, uint64_t mib_per_s) noexcept override;
   Result<void> cancel(std::optional<uint32_t> vcpu) noexcept override;
   std::vector<VcpuDirtyLimit> query() const noexcept override TERN_EXCLUDES(mutex_);

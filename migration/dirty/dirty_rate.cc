@@ -201,7 +201,6 @@ Result<void> RateMeter::sample(const DirtyRateRequest& request, const std::stop_
   TERN_TRY(looker.refresh());
   const Nanoseconds windows[] = {request.window};
   LookPlan plan(chosen.parts(), windows);
-  std::vector<SampleGroup> groups;
   bool second = false;
   for (;;) {
     const LookPlan::Step step = plan.next(clock_.now());
@@ -214,13 +213,12 @@ Result<void> RateMeter::sample(const DirtyRateRequest& request, const std::stop_
       TERN_TRY(chosen.remember_part(step.part, looker, clock_));
     } else {
       if (!std::exchange(second, true)) TERN_TRY(looker.refresh());
-      const auto more = TERN_TRY(chosen.compare_part(step.part, looker, clock_));
-      groups.insert(groups.end(), more.begin(), more.end());
+      TERN_TRY(chosen.compare_part(step.part, step.window, looker, clock_));
     }
     plan.did(step, clock_.now());
     if (stop.stop_requested()) return Error(ErrorCode::cancelled, "the measurement was ended");
   }
-  const DirtyEstimate estimate = estimate_dirty(groups);
+  const DirtyEstimate estimate = chosen.estimate(0);
   into.window = estimate.interval;
   into.bytes_per_s = estimate.pages_per_s.value * kTargetPageBytes;
   into.low = estimate.pages_per_s.low * kTargetPageBytes;

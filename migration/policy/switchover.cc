@@ -10,6 +10,9 @@ constexpr uint64_t kSmallMs = 2;            // less than this to send is not wor
 constexpr uint32_t kMaxPassesForLess = 10;  // each halves it at least: ten make a thousandth
 constexpr Nanoseconds kLookPeriod = Milliseconds(1000);
 constexpr Nanoseconds kMinLookGap = Milliseconds(10);
+// Every look costs the guest a fault for each page that it goes on writing: no haste where all goes
+// well.
+constexpr Nanoseconds kCalmLookGap = Milliseconds(100);
 constexpr int kLookShare = 20;  // looking takes at most this part of the time
 
 __extension__ using Wide = unsigned __int128;
@@ -66,7 +69,7 @@ SwitchoverVerdict decide_switchover(const SwitchoverInput& in) noexcept {
     const Nanoseconds look_gap = in.look_time * kLookShare;
     const bool due = in.since_look >= std::max(kLookPeriod, look_gap);
     const bool fits = in.may_switch && would_find <= v.threshold_bytes &&
-                      in.since_look >= std::max(kMinLookGap, look_gap);
+                      in.since_look >= std::max(in.fitted ? kCalmLookGap : kMinLookGap, look_gap);
     if (in.unsent_bytes == 0 || (in.can_look && (due || fits))) v.action = SwitchoverAction::look;
     return v;
   }

@@ -39,6 +39,7 @@ struct SwitchoverInput {
   uint64_t downtime_limit_ms = 300;
   bool may_switch = true;    ///< switchover-ack arrived or is not wanted
   bool just_looked = false;  ///< pending is exact
+  bool fitted = false;       ///< the last look found little enough, but sending on seemed better
   bool can_look = true;      ///< the guest runs and something tracks it
 };
 

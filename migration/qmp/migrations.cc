@@ -281,6 +281,13 @@ Result<void> Migrations::set_parameters(Settings wanted) noexcept {
   return {};
 }
 
+// QEMU says it here, too, and not when the migration is about to begin.
+Result<void> Migrations::check_dirty_limit() const noexcept {
+  const DirtyLimit* limit = parts_.machine.dirty_limit;
+  if (limit != nullptr) return limit->available();
+  return refused("dirty-limit needs vCPUs that can be held back and a tracker of what they write");
+}
+
 Result<void> Migrations::set_capabilities(const params::CapabilitySet& wanted) noexcept {
   TERN_TRY(params::check(wanted));
   const params::CapabilitySet fresh = wanted & ~capabilities();
@@ -294,6 +301,7 @@ Result<void> Migrations::set_capabilities(const params::CapabilitySet& wanted) n
   Settings with = settings_;
   params::store(wanted, with);
   TERN_TRY(params::validate(with));
+  if (with.dirty_limit && !settings_.dirty_limit) TERN_TRY(check_dirty_limit());
   settings_ = std::move(with);
   events_.store(wanted.test(kEvents));
   return {};

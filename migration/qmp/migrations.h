@@ -101,6 +101,7 @@ class Migrations {
   Result<void> set_capabilities(const params::CapabilitySet& wanted) noexcept;
 
  private:
+  Result<void> check_dirty_limit() const noexcept;
   struct Outgoing;
   struct Incoming;
 

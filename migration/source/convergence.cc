@@ -143,6 +143,7 @@ SwitchoverInput Convergence::input(const Amount& amount) const noexcept {
   in.passes_for_less = passes_for_less_;
   in.downtime_limit_ms = context_.live.downtime_limit_ms.load(std::memory_order_relaxed);
   in.just_looked = just_looked_;
+  in.fitted = fitted_;
   const bool runs = context_.machine.vcpus->run_state() == RunState::running;
   in.can_look = runs && context_.machine.tracker != nullptr;
   in.may_switch =
@@ -171,6 +172,7 @@ SwitchoverVerdict Convergence::decide(const Amount& amount) noexcept {
       verdict.action = SwitchoverAction::look;
     }
   }
+  if (in.just_looked) fitted_ = in.pending_bytes <= verdict.threshold_bytes;
   if (in.bandwidth != 0) {
     context_.progress.set_expected_downtime(Milliseconds(verdict.expected_downtime_ms));
   }

@@ -82,6 +82,7 @@ class Convergence {
   Nanoseconds last_look_{0};
   Nanoseconds look_time_{0};
   bool just_looked_ = false;
+  bool fitted_ = false;
   uint32_t passes_for_less_ = 0;
   // The dirty rate of the last moments.
   Nanoseconds rate_since_{0};

@@ -138,9 +138,8 @@ Result<void> SourceImpl::migrate() noexcept {
     TERN_TRY(compress_->start());
     progress_.show_compression();
   }
-  precopy_ =
-      std::make_unique<Precopy>(context_, *link_, memory_, ops, multifd_.get(), compress_.get(),
-                                       threads_);
+  precopy_ = std::make_unique<Precopy>(context_, *link_, memory_, ops, multifd_.get(),
+                                       compress_.get(), threads_);
   TERN_TRY(unplug_.request());
   TERN_TRY(precopy_->set_up());
   progress_.setup_done();

@@ -139,6 +139,7 @@ struct NotedLimit final : DirtyLimit {
   mutable std::mutex mutex;
   std::vector<Asked> asked;
   bool ended = false;
+  Result<void> available() const noexcept override { return {}; }
   Result<void> set(std::optional<uint32_t>, uint64_t) noexcept override { return {}; }
   Result<void> cancel(std::optional<uint32_t>) noexcept override { return {}; }
   std::vector<VcpuDirtyLimit> query() const noexcept override { return {}; }

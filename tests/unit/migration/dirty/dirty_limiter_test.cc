@@ -25,6 +25,7 @@ class CountingTracker final : public DirtyTracker {
   }
   Result<void> stop() noexcept override { return {}; }
   void mark(size_t, uint64_t, uint64_t) noexcept override {}
+  bool counts_vcpus() const noexcept override { return !blind; }
   std::vector<uint64_t> vcpu_dirty_pages() const noexcept override {
     if (blind) return {};
     return {pages[0], pages[1]};

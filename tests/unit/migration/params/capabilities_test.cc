@@ -49,8 +49,8 @@ TEST(Capabilities, what_excludes_each_other_is_refused_and_all_the_rest_goes_tog
       both.set(capability_index(row.name)).set(capability_index(other));
       for (const std::string_view need : row.needs) both.set(capability_index(need));
       EXPECT_EQ(check(both).error().message(), "Capability '" + std::string(row.name) +
-                                                   "' excludes capability '" +
-                                                   std::string(other) + "'");
+                                                   "' excludes capability '" + std::string(other) +
+                                                   "'");
       if (rest.test(capability_index(row.name))) rest.reset(capability_index(other));
     }
   }

@@ -59,13 +59,13 @@ TEST(Parameters, live_ones_are_those_that_update_takes) {
   for (const ParameterRow& row : kParameters) {
     if (row.live) live.emplace(row.name);
   }
-  EXPECT_EQ(live, (std::set<std::string>{
-                      "max-bandwidth", "avail-switchover-bandwidth", "downtime-limit",
-                      "announce-initial", "announce-max", "announce-rounds", "announce-step",
-                      "throttle-trigger-threshold", "cpu-throttle-initial",
-                      "cpu-throttle-increment", "cpu-throttle-tailslow", "max-cpu-throttle",
-                      "x-vcpu-dirty-limit-period", "vcpu-dirty-limit",
-                      "xbzrle-cache-size", "compress-wait-thread"}));
+  EXPECT_EQ(live,
+            (std::set<std::string>{
+                "max-bandwidth", "avail-switchover-bandwidth", "downtime-limit", "announce-initial",
+                "announce-max", "announce-rounds", "announce-step", "throttle-trigger-threshold",
+                "cpu-throttle-initial", "cpu-throttle-increment", "cpu-throttle-tailslow",
+                "max-cpu-throttle", "x-vcpu-dirty-limit-period", "vcpu-dirty-limit",
+                "xbzrle-cache-size", "compress-wait-thread"}));
 }
 
 ParameterRow row_of(SettingType type, Member member, uint64_t min, uint64_t max) {

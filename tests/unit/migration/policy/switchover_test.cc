@@ -83,6 +83,14 @@ TEST(Switchover, looks_as_soon_as_what_a_look_would_find_fits) {
       << "not all the time";
 }
 
+TEST(Switchover, looks_seldom_where_it_only_goes_on_because_that_is_better) {
+  SwitchoverInput in = sending(kMiB, kMiB, 0, Milliseconds(99));
+  in.fitted = true;
+  EXPECT_EQ(action(in), SwitchoverAction::send);
+  in.since_look = Milliseconds(100);
+  EXPECT_EQ(action(in), SwitchoverAction::look);
+}
+
 TEST(Switchover, does_not_look_in_a_pass_where_nothing_can_be_found) {
   SwitchoverInput in = sending(kMiB, kMiB, 0, Milliseconds(5000));
   in.can_look = false;
