@@ -49,8 +49,9 @@ class TERN_API DirtyTracker {
 
   /// How many pages each vCPU was seen to write since start(): entry n counts for vCPU n, only ever
   /// grows, and is as fresh as the tracker can make it without a harvest. A page counts once per
-  /// vCPU and time that it was protected anew. Empty: this tracker cannot tell who wrote (a bitmap
-  /// does not say; a KVM dirty ring does, and write faults that name their thread do). Any thread.
+  /// vCPU and time that it was protected anew; with KVMs that log every write, for each. Empty:
+  /// this tracker cannot tell who wrote (a bitmap does not say; a KVM dirty ring does, and write
+  /// faults that name their thread do). Any thread.
   virtual std::vector<uint64_t> vcpu_dirty_pages() const noexcept { return {}; }
 
   /// Whether vcpu_dirty_pages() tells anything once started. Any thread.

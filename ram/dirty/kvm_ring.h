@@ -11,8 +11,8 @@
 // mark; a harvest collects, resets, and only then takes the marks; all under mutex_.
 //
 // The service (run_service) collects every few milliseconds, so that counts per vCPU are fresh and
-// no ring fills up. It resets only when a ring has a quarter of its entries waiting: pages that are
-// written all the time do not fault every few milliseconds for nothing.
+// no ring fills up. It resets only when a ring has a quarter of its entries waiting, so that pages
+// written all the time need not fault every few milliseconds.
 //
 // Overruns: a KVM must stop a vCPU before its ring is full. Some are late and write over entries
 // that nobody has read (seen: 28 to 180 too many). Then pages are missing, and kernel and reader no
