@@ -75,31 +75,36 @@ std::unique_ptr<DirtyConsumer> Harvester::consumer() noexcept {
 }
 
 Result<void> Harvester::start(Share& share, std::span<const RamBlock> blocks) noexcept {
-  Result<void> begun;
+  std::optional<Error> failed;
   {
     const MutexLock lock(mutex_);
     while (ending_) settled_.wait(mutex_);
-    if (share.started) {
-      return Error(ErrorCode::failed_precondition, "dirty tracking: already started");
-    }
-    if (failure_) return Error(*failure_).context("dirty tracking has failed");
-    if (started_.empty()) {
-      begun = start_tracker(blocks);
-    } else {
-      TERN_TRY(check_same(blocks));
-      TERN_TRY(gather(nullptr));
-    }
-    if (begun) {
-      share.started = true;
-      share.pending = {};
-      started_.push_back(&share);
-      begin_counting(share);
-      return {};
-    }
-    ending_ = true;
+    Result<void> begun = begin(share, blocks);
+    if (begun || !ending_) return begun;
+    failed = std::move(begun).error();
   }
   end_service();
-  return begun;
+  return std::move(*failed);
+}
+
+Result<void> Harvester::begin(Share& share, std::span<const RamBlock> blocks) noexcept {
+  if (share.started) {
+    return Error(ErrorCode::failed_precondition, "dirty tracking: already started");
+  }
+  if (failure_) return Error(*failure_).context("dirty tracking has failed");
+  if (started_.empty()) {
+    Result<void> begun = start_tracker(blocks);
+    ending_ = !begun;
+    if (ending_) return begun;
+  } else {
+    TERN_TRY(check_same(blocks));
+    TERN_TRY(gather(nullptr));
+  }
+  share.started = true;
+  share.pending = {};
+  started_.push_back(&share);
+  begin_counting(share);
+  return {};
 }
 
 Result<void> Harvester::start_tracker(std::span<const RamBlock> blocks) noexcept {
@@ -166,7 +171,7 @@ Result<uint64_t> Harvester::harvest(Share& share, DirtyBitmap& into) noexcept {
 }
 
 Result<void> Harvester::stop(Share& share) noexcept {
-  Result<void> stopped;
+  std::optional<Error> failed;
   {
     const MutexLock lock(mutex_);
     if (!share.started) return {};
@@ -179,11 +184,13 @@ Result<void> Harvester::stop(Share& share) noexcept {
       share.block_pages.clear();
     }
     if (!started_.empty()) return {};
-    stopped = tracker_.stop();
+    Result<void> stopped = tracker_.stop();
+    if (!stopped) failed = std::move(stopped).error();
     ending_ = true;
   }
   end_service();
-  return stopped;
+  if (failed) return std::move(*failed);
+  return {};
 }
 
 // After the tracker: what waits for its service was let go by stop().

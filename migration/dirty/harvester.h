@@ -54,6 +54,8 @@ class Harvester final : public DirtyHarvester {
   Result<void> stop(Share& share) noexcept TERN_EXCLUDES(mutex_);
   std::vector<uint64_t> vcpu_pages(const Share& share) const noexcept;
 
+  /// Sets ending_ if the tracker did not start.
+  Result<void> begin(Share& share, std::span<const RamBlock> blocks) noexcept TERN_REQUIRES(mutex_);
   Result<void> start_tracker(std::span<const RamBlock> blocks) noexcept TERN_REQUIRES(mutex_);
   Result<void> check_same(std::span<const RamBlock> blocks) const noexcept TERN_REQUIRES(mutex_);
   Result<void> gather(const Share* taker) noexcept TERN_REQUIRES(mutex_);
