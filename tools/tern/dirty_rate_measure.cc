@@ -144,7 +144,8 @@ Result<void> SamplingRun::take(const LookPlan::Step& step) noexcept {
 
 Result<void> SamplingRun::compare_census(WindowResult& result) noexcept {
   const Census now = TERN_TRY(memory_.census());
-  fresh_ = now.countable.without(before_.populated);
+  // A page that was swapped in meanwhile need not have been written.
+  fresh_ = now.countable.without(before_.populated).without(before_.swapped);
   result.new_pages = fresh_.pages();
   result.left_pages = before_.populated.without(now.populated).pages();
   result.interval = now.at - before_.at;
@@ -220,7 +221,7 @@ Result<void> measure_by_sampling(ProcessMemory& memory, const MeasureOptions& op
   }
   into.populated_pages = before.populated.pages();
   into.mapped_bytes = before.mapped_bytes;
-  into.swapped_pages = before.swapped;
+  into.swapped_pages = before.swapped.pages();
   const uint64_t count = wanted_samples(options, expectation, into.populated_pages);
   SamplingRun run(memory, before, TERN_TRY(sampled(count)), options.windows);
   into.started = system_clock().wall();
@@ -245,7 +246,7 @@ Result<void> measure_by_soft_dirty(ProcessMemory& memory, const MeasureOptions& 
   const Census before = TERN_TRY(memory.census());
   into.started = system_clock().wall();
   into.mapped_bytes = before.mapped_bytes;
-  into.swapped_pages = before.swapped;
+  into.swapped_pages = before.swapped.pages();
   into.populated_pages = before.populated.pages();
   into.cost.clearing = TERN_TRY(clear_soft_dirty(memory.process()));
   const Nanoseconds begin = system_clock().now() - into.cost.clearing / 2;

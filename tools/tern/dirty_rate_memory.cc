@@ -217,9 +217,8 @@ Result<Census> ProcessMemory::census() noexcept {
     }
     const Want want = area.kind == Area::Kind::own ? Want::own : Want::mapped;
     TERN_TRY(find(want, mapping.start, mapping.end, add));
-    TERN_TRY(find(Want::swapped, mapping.start, mapping.end, [&](uint64_t start, uint64_t end) {
-      census.swapped += (end - start) / kTargetPageBytes;
-    }));
+    TERN_TRY(find(Want::swapped, mapping.start, mapping.end,
+                  [&](uint64_t start, uint64_t end) { census.swapped.add(start, end); }));
   }
   census.at = before + (system_clock().now() - before) / 2;
   // What was found in an address space that ended meanwhile is worth nothing.

@@ -43,9 +43,9 @@ struct Area {
 /// The memory at one moment.
 struct Census {
   Nanoseconds at{};
-  PageRuns populated;    ///< that are measured
-  PageRuns countable;    ///< of these, those whose coming means that they were written
-  uint64_t swapped = 0;  ///< pages
+  PageRuns populated;  ///< that are measured
+  PageRuns countable;  ///< of these, those whose coming means that they were written
+  PageRuns swapped;    ///< out
   uint64_t mapped_bytes = 0;
   size_t too_large = 0;  ///< mappings that this kernel cannot be asked about in bounded time
 };
