@@ -90,6 +90,11 @@ std::string refusal_text(pid_t pid, uid_t owner, uid_t we, int ptrace_scope) noe
            (ptrace_scope == 2 ? "; run as root or with CAP_SYS_PTRACE"
                               : ", which forbids it to all");
   }
+  if (we == 0) {
+    return text +
+           "it has capabilities that we lack, is in a user namespace above ours, or a security "
+           "module forbids it; run with CAP_SYS_PTRACE, outside the container";
+  }
   return text +
          "it is ours, but not dumpable (it changed its user, or asked for that) or confined "
          "by a security module; run as root";

@@ -103,6 +103,7 @@ TEST(DirtyRateProcess, a_refusal_says_who_may) {
             std::string::npos);
   EXPECT_NE(refusal_text(7, 1000, 1000, 3).find("forbids it to all"), std::string::npos);
   EXPECT_NE(refusal_text(7, 1000, 1000, 0).find("not dumpable"), std::string::npos);
+  EXPECT_NE(refusal_text(7, 0, 0, 0).find("user namespace above ours"), std::string::npos);
 }
 
 TEST(DirtyRateProcess, the_owner_is_the_real_user) {
