@@ -183,23 +183,37 @@ class Xbzrle(unittest.TestCase):
         cache = info.get("xbzrle-cache", {})
         return cache.get("pages", 0) - cache.get("overflow", 0) > 150 and cache["overflow"] > 3
 
-    def test_patches_of_tern_are_read_by_qemu(self):
+    @staticmethod
+    def many_compressed(info):
+        return info.get("compression", {}).get("pages", 0) > 300 and info["ram"]["dirty-sync-count"] > 4
+
+    def tern_to_qemu_while_written(self, capability, enough):
         self.prepare("mixed")
         with self.tern("a", "--paused", "--qtest", f"unix:{self.path('a.qtest')}") as a, \
-             self.qemu("b", "-incoming", "tcp:127.0.0.1:0") as b:
+             self.qemu("b", "-incoming", "defer") as b:
+            if capability == "compress":
+                b.qmp.capabilities(compress=True)
+            b.qmp("migrate-incoming", uri="tcp:127.0.0.1:0")
             address = b.qmp("query-migrate")["socket-address"][0]
-            a.qmp.capabilities(xbzrle=True, return_path=True)
+            a.qmp.capabilities(**{capability: True}, return_path=True)
             a.qmp("migrate-set-parameters", max_bandwidth=32 << 20, downtime_limit=0)
             a.qmp("migrate", uri=f"tcp:{address['host']}:{address['port']}")
-            info = self.write_until(a, Qtest(self.path("a.qtest")), self.many_patches)
+            info = self.write_until(a, Qtest(self.path("a.qtest")), enough)
             self.assertEqual(b.qmp.migration_end()["status"], "completed", b.output())
             self.same_ram()
-            cache = info["xbzrle-cache"]
-            self.assertEqual(cache["cache-size"], 64 << 20)
-            self.assertLess(cache["bytes"], (cache["pages"] - cache["overflow"]) * PAGE // 2 + cache["overflow"] * PAGE)
+            return info
 
-    def test_patches_of_qemu_are_read_by_tern(self):
-        """A pc of QEMU's, of whose stream the guest's RAM goes to a tern as it is."""
+    def test_patches_of_tern_are_read_by_qemu(self):
+        cache = self.tern_to_qemu_while_written("xbzrle", self.many_patches)["xbzrle-cache"]
+        self.assertEqual(cache["cache-size"], 64 << 20)
+        self.assertLess(cache["bytes"], (cache["pages"] - cache["overflow"]) * PAGE // 2 + cache["overflow"] * PAGE)
+
+    def test_compressed_pages_of_many_passes_are_read_by_qemu(self):
+        self.tern_to_qemu_while_written("compress", self.many_compressed)
+
+    def qemu_to_tern_while_written(self, capability, enough, *options):
+        """A pc of QEMU's, of whose stream the guest's RAM goes to a tern as it is. Returns how many
+        records there were of each kind."""
         size = 32 << 20
         stream = self.path("stream")
         with Process([QEMU, "-nodefaults", "-display", "none", "-machine", "pc", "-S", "-m", "32",
@@ -207,21 +221,30 @@ class Xbzrle(unittest.TestCase):
                       "-qmp", f"unix:{self.dir}/pc.qmp,server=on,wait=off"], self.dir, "pc") as pc:
             qtest = Qtest(self.path("pc.qtest"))
             qtest.write(HOT, random.Random(1).randbytes(HOT_PAGES * PAGE))
-            pc.qmp.capabilities(xbzrle=True)
+            pc.qmp.capabilities(**{capability: True})
             pc.qmp("migrate-set-parameters", max_bandwidth=1 << 20, downtime_limit=1)
             pc.qmp("migrate", uri=f"exec:cat > {stream}")
-            self.write_until(pc, qtest, self.many_patches, slow=1 << 18)
+            self.write_until(pc, qtest, enough, slow=1 << 18)
             pc.qmp("pmemsave", val=0, size=size, filename=self.path("pc.saved"))
         with open(stream, "rb") as f:
             ours, kinds = only_one_block(f.read(), b"pc.ram", size)
-        self.assertGreater(kinds.get(0x40, 0), 100, kinds)
         write_file(self.path("ours"), ours)
         write_file(self.path("pc.ram"), b"\xaa" * size)
-        with tern_none(self.vmm, self.dir, "b", self.path("pc.ram"), size, "--incoming", f"exec:cat {self.path('ours')}") as b:
+        with tern_none(self.vmm, self.dir, "b", self.path("pc.ram"), size, *options,
+                       "--incoming", f"exec:cat {self.path('ours')}") as b:
             self.assertEqual(b.qmp.migration_end()["status"], "completed", b.output())
         saved, loaded = read_file(self.path("pc.saved")), read_file(self.path("pc.ram"))
         # Between 640 KiB and 1 MiB the processor sees video memory and ROM.
         self.assertTrue(saved[:0xa0000] == loaded[:0xa0000] and saved[1 << 20:] == loaded[1 << 20:], "RAM differs")
+        return kinds
+
+    def test_patches_of_qemu_are_read_by_tern(self):
+        kinds = self.qemu_to_tern_while_written("xbzrle", self.many_patches)
+        self.assertGreater(kinds.get(0x40, 0), 100, kinds)
+
+    def test_compressed_pages_of_many_passes_of_qemu_are_read_by_tern(self):
+        kinds = self.qemu_to_tern_while_written("compress", self.many_compressed, "--compress", "on")
+        self.assertGreater(kinds.get(0x100, 0), 300, kinds)
 
     def compress(self, source, destination, **settings):
         """Returns the source's last query-migrate."""

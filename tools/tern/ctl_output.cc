@@ -38,6 +38,8 @@ constexpr std::array kUnits = {
     NamedUnit{"avail-switchover-bandwidth", Unit::bytes_per_second},
     NamedUnit{"bandwidth", Unit::bytes_per_second},
     NamedUnit{"xbzrle-cache-size", Unit::bytes},
+    NamedUnit{"cache-size", Unit::bytes},
+    NamedUnit{"compressed-size", Unit::bytes},
     NamedUnit{"x-max-device-state", Unit::bytes},
     NamedUnit{"downtime-limit", Unit::milliseconds},
     NamedUnit{"announce-initial", Unit::milliseconds},

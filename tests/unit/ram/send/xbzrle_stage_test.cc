@@ -76,6 +76,23 @@ TEST_F(XbzrleStageTest, more_than_ram_is_granted_and_not_taken) {
   for (uint64_t page = 0; page < kPages; ++page) EXPECT_EQ(decide(page), How::nothing);
 }
 
+TEST_F(XbzrleStageTest, a_cache_for_which_there_is_no_memory_leaves_the_one_before) {
+  const std::vector<RamBlock> vast = {
+      {.idstr = "m", .host = pages_.data(), .used_bytes = uint64_t{1} << 60}};
+  const auto memory = GuestMemory::create(vast);
+  ASSERT_TRUE(memory);
+  XbzrleStage stage(*memory, counters_, best_page_ops());
+  stage.turn_on();
+  ASSERT_TRUE(stage.set_cache_size(16 * kPage));
+  EXPECT_EQ(stage.decide(0, 3).how, How::cached_page);
+  const auto resized = stage.set_cache_size(uint64_t{1} << 59);
+  ASSERT_FALSE(resized);
+  EXPECT_EQ(resized.error().code(), ErrorCode::resource_exhausted);
+  EXPECT_EQ(stage.cache_size(), 16 * kPage);
+  EXPECT_EQ(counters_.cache_size.get(), 16 * kPage);
+  EXPECT_EQ(stage.decide(0, 3).how, How::nothing);
+}
+
 // Whatever is decided in whatever order, a destination that does what it is told has what was
 // looked at.
 TEST_F(XbzrleStageTest, a_destination_that_follows_never_differs) {
