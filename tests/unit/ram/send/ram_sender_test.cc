@@ -208,7 +208,7 @@ class KeptPages final : public PagePacker {
  public:
   bool take(uint64_t page, const std::byte* data) noexcept override {
     if (kept.size() == room) return false;
-    const auto made = (*deflater)->deflate({data, kPage});
+    const auto made = deflater->deflate({data, kPage});
     kept.push_back({page, {data, data + kPage}, {made->begin(), made->end()}});
     return true;
   }
@@ -232,7 +232,7 @@ class KeptPages final : public PagePacker {
   size_t room = 3;
   bool wait = true;
   bool broken = false;
-  Result<std::unique_ptr<PageDeflater>> deflater = make_page_deflater(6);
+  std::unique_ptr<PageDeflater> deflater = std::move(*make_page_deflater(6));
 };
 
 class InflatesAtOnce final : public PageUnpacker {
