@@ -8,6 +8,7 @@ import os
 import random
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -226,6 +227,10 @@ class Xbzrle(unittest.TestCase):
             pc.qmp("migrate", uri=f"exec:cat > {stream}")
             self.write_until(pc, qtest, enough, slow=1 << 18)
             pc.qmp("pmemsave", val=0, size=size, filename=self.path("pc.saved"))
+        inspected = self.path(f"inspected-{capability}")
+        shown = subprocess.run([os.path.join(BUILD, "tools", "tern"), "inspect", "--ram-to", inspected, stream],
+                               capture_output=True, text=True)
+        self.assertEqual(shown.returncode, 0, shown.stderr)
         with open(stream, "rb") as f:
             ours, kinds = only_one_block(f.read(), b"pc.ram", size)
         write_file(self.path("ours"), ours)
@@ -233,9 +238,11 @@ class Xbzrle(unittest.TestCase):
         with tern_none(self.vmm, self.dir, "b", self.path("pc.ram"), size, *options,
                        "--incoming", f"exec:cat {self.path('ours')}") as b:
             self.assertEqual(b.qmp.migration_end()["status"], "completed", b.output())
-        saved, loaded = read_file(self.path("pc.saved")), read_file(self.path("pc.ram"))
-        # Between 640 KiB and 1 MiB the processor sees video memory and ROM.
-        self.assertTrue(saved[:0xa0000] == loaded[:0xa0000] and saved[1 << 20:] == loaded[1 << 20:], "RAM differs")
+        saved = read_file(self.path("pc.saved"))
+        for loaded in (read_file(self.path("pc.ram")), read_file(os.path.join(inspected, "pc.ram"))):
+            # Between 640 KiB and 1 MiB the processor sees video memory and ROM.
+            self.assertTrue(saved[:0xa0000] == loaded[:0xa0000], "RAM differs")
+            self.assertTrue(saved[1 << 20:] == loaded[1 << 20:], "RAM differs")
         return kinds
 
     def test_patches_of_qemu_are_read_by_tern(self):

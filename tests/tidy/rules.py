@@ -25,7 +25,7 @@ ARROWS = {
 # `tern inspect` reads streams with the library's own parsers, `tern dirty-rate` samples pages with its sampler; docgen
 # prints its tables.
 EXCEPTIONS = [
-    (re.compile(r"tools/tern/inspect"), re.compile(r"(base|ram/wire|migration/stream)/")),
+    (re.compile(r"tools/tern/inspect"), re.compile(r"(base|ram/wire|ram/codec|migration/stream)/")),
     (re.compile(r"tools/tern/dirty_rate"), re.compile(r"(base|ram/measure|ram/dirty)/")),
     (re.compile(r"tools/docgen"), re.compile(r"migration/(objects|state|params|qmp)/|base/")),
 ]

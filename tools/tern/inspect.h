@@ -31,6 +31,7 @@ struct InspectOptions {
   bool verbose = false;                     // every RAM record, every array element and byte
   bool footers = true;                      // false: a stream with send-section-footer off
   uint64_t max_device_state = 64ull << 20;  // bytes of device state and description kept in memory
+  std::string ram_directory;                // not empty: where the RAM of a main stream is written
   uint64_t first_offset = 0;                // where the channel's first byte stands in the file
 };
 

@@ -81,6 +81,10 @@ void add_inspect(CLI::App& app, int& status) {
       ->add_flag("--preempt", a->preempt, "FILE is a postcopy-preempt channel: bare page records")
       ->excludes(back);
   command->add_flag("--no-footers", a->no_footers, "the source had send-section-footer off");
+  command
+      ->add_option("--ram-to", a->options.ram_directory,
+                   "write the RAM that the stream adds up to into this directory, a file per block")
+      ->type_name("DIRECTORY");
   command->add_option("--offset", a->options.first_offset,
                       "where the stream begins in FILE, in bytes");
   command

@@ -162,6 +162,13 @@ Result<void> RamWalker::block_list(StreamReader& in, uint64_t total) noexcept {
     blocks_.push_back({name, length});
   }
   listed_ = true;
+  if (context_.options.ram_directory.empty()) return {};
+  if (conventions.page_bytes != kTargetPageBytes) {
+    return in.malformed("RAM can be written only of pages of 4096 bytes");
+  }
+  files_ = std::make_unique<RamFiles>(context_.options.ram_directory);
+  for (const Block& block : blocks_)
+    TERN_TRY(stored(in, files_->add(block.name, block.used_bytes)));
   return {};
 }
 
@@ -270,7 +277,7 @@ Result<void> RamWalker::page(StreamReader& in, const RecordWord& record, uint64_
     return in.malformed("page at " + std::to_string(record.offset) + " is outside RAM block '" +
                         block.name + "'");
   }
-  const uint64_t bytes = TERN_TRY(payload(in, record.kind));
+  const uint64_t bytes = TERN_TRY(payload(in, record));
   Touched& touched = touched_[current_];
   touched.first = std::min(touched.first, record.offset);
   touched.last = std::max(touched.last, record.offset);
@@ -286,24 +293,33 @@ Result<void> RamWalker::page(StreamReader& in, const RecordWord& record, uint64_
   return {};
 }
 
-Result<uint64_t> RamWalker::payload(StreamReader& in, RecordKind kind) noexcept {
-  switch (kind) {
+// The fault with the offset of the record.
+Result<void> RamWalker::stored(StreamReader& in, Result<void> written) const noexcept {
+  if (!written) return in.malformed(written.error().message());
+  return {};
+}
+
+Result<uint64_t> RamWalker::payload(StreamReader& in, const RecordWord& record) noexcept {
+  switch (record.kind) {
     case RecordKind::zero: {
       const uint8_t fill = TERN_TRY(in.u8("zero page"));
       if (fill != 0) return in.malformed("zero page with fill byte " + std::to_string(fill));
+      if (files_) TERN_TRY(stored(in, files_->zero(current_, record.offset)));
       return uint64_t{0};
     }
     case RecordKind::xbzrle:
-      return xbzrle(in);
+      return xbzrle(in, record.offset);
     case RecordKind::compress_page:
-      return compressed(in);
+      return compressed(in, record.offset);
     default:
-      TERN_TRY(in.take(conventions.page_bytes, "page"));
-      return uint64_t{conventions.page_bytes};
+      break;
   }
+  const auto page = TERN_TRY(in.take(conventions.page_bytes, "page"));
+  if (files_) TERN_TRY(stored(in, files_->write(current_, record.offset, page)));
+  return uint64_t{conventions.page_bytes};
 }
 
-Result<uint64_t> RamWalker::xbzrle(StreamReader& in) noexcept {
+Result<uint64_t> RamWalker::xbzrle(StreamReader& in, uint64_t offset) noexcept {
   const uint8_t encoding = TERN_TRY(in.u8("XBZRLE encoding"));
   if (encoding != 1) return in.malformed("XBZRLE encoding " + std::to_string(encoding));
   const uint16_t n = TERN_TRY(in.be16("XBZRLE length"));
@@ -312,10 +328,11 @@ Result<uint64_t> RamWalker::xbzrle(StreamReader& in) noexcept {
   const auto bytes = TERN_TRY(in.take(n, "XBZRLE record"));
   const std::string_view fault = xbzrle_fault(bytes, conventions.page_bytes);
   if (!fault.empty()) return in.malformed(fault);
+  if (files_) TERN_TRY(stored(in, files_->patch(current_, offset, bytes)));
   return uint64_t{n};
 }
 
-Result<uint64_t> RamWalker::compressed(StreamReader& in) noexcept {
+Result<uint64_t> RamWalker::compressed(StreamReader& in, uint64_t offset) noexcept {
   const uint32_t page = conventions.page_bytes;
   const uint32_t bound =
       page + (page >> 12) + (page >> 14) + (page >> 25) + 13;  // zlib's compressBound
@@ -326,6 +343,7 @@ Result<uint64_t> RamWalker::compressed(StreamReader& in) noexcept {
   const bool zlib = n >= 6 && (std::to_integer<unsigned>(bytes[0]) & 0x0f) == 8 &&
                     load_be<uint16_t>(bytes.data()) % 31 == 0;
   if (!zlib) return in.malformed("compressed page is not a zlib stream");
+  if (files_) TERN_TRY(stored(in, files_->inflate(current_, offset, bytes)));
   return uint64_t{n};
 }
 

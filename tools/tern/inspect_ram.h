@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// RamWalker: the RAM records of the main stream (words and heads: ram/wire), counted instead of
-// applied. Adds what the engine does not load: the block list's optional fields, mapped-ram
-// headers, XBZRLE, compressed pages, RDMA hooks.
+// RamWalker: the RAM records of the main stream (words and heads: ram/wire), counted, and applied
+// to files if that is asked for (RamFiles). Adds what the engine does not load: the block list's
+// optional fields, mapped-ram headers, XBZRLE, compressed pages, RDMA hooks.
 //
 //   block    = cstr name  be64 used
 //              [be64 page size]  if postcopy is advised and the block has huge pages
@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "base/stream_io.h"
 #include "ram/wire/ram_record.h"
 #include "tools/tern/inspect.h"
+#include "tools/tern/inspect_ram_files.h"
 
 namespace tern::tool {
 
@@ -75,9 +77,10 @@ class RamWalker {
   Result<Json> mapped_ram(StreamReader& in, uint64_t used_bytes) noexcept;
   Result<void> page(StreamReader& in, const RecordWord& record, uint64_t at) noexcept;
   Result<void> select_block(StreamReader& in, bool cont) noexcept;
-  Result<uint64_t> payload(StreamReader& in, RecordKind kind) noexcept;
-  Result<uint64_t> xbzrle(StreamReader& in) noexcept;
-  Result<uint64_t> compressed(StreamReader& in) noexcept;
+  Result<uint64_t> payload(StreamReader& in, const RecordWord& record) noexcept;
+  Result<uint64_t> xbzrle(StreamReader& in, uint64_t offset) noexcept;
+  Result<uint64_t> compressed(StreamReader& in, uint64_t offset) noexcept;
+  Result<void> stored(StreamReader& in, Result<void> written) const noexcept;
   Result<void> skip(StreamReader& in, uint64_t bytes, std::string_view what) const noexcept;
   void count(Counts& counts, RecordKind kind, uint64_t bytes) const noexcept;
 
@@ -93,6 +96,7 @@ class RamWalker {
   uint64_t flushes_ = 0;
   uint64_t hooks_ = 0;
   Counts total_;
+  std::unique_ptr<RamFiles> files_;  // of the listed blocks
 };
 
 }  // namespace tern::tool
