@@ -42,6 +42,12 @@ std::string estimated_text(const Estimated& pages, const char* unit) {
   return text;
 }
 
+// A QEMU tells whole MiB/s: no digits that it did not.
+std::string server_rate(double mib_per_s) {
+  const int digits = mib_per_s == std::floor(mib_per_s) ? 0 : 1;
+  return format("%.*f MiB/s", digits, mib_per_s);
+}
+
 std::string clock_time(Nanoseconds wall) {
   const std::time_t at = std::chrono::duration_cast<std::chrono::seconds>(wall).count();
   std::tm local{};
@@ -182,7 +188,7 @@ std::string measurement_text(const QmpRate& rate) {
   if (rate.sample_pages > 0) text += format(", %" PRIu64 " pages per GiB", rate.sample_pages);
   text += format("\n%-9s%.3f s asked for, %.3f s measured\n", "interval", seconds(rate.window),
                  seconds(rate.interval));
-  text += rate.mib_per_s ? format("%-9s%.0f MiB/s\n", "rate", *rate.mib_per_s)
+  text += rate.mib_per_s ? format("%-9s%s\n", "rate", server_rate(*rate.mib_per_s).c_str())
                          : format("%-9snothing could be sampled\n", "rate");
   for (const auto& [id, value] : rate.vcpus) {
     text += format("%-9s%" PRId64 ": %.0f MiB/s\n", "vcpu", id, value);
@@ -205,8 +211,7 @@ std::string measurement_line(const Measurement& m) {
 
 std::string measurement_line(const QmpRate& rate) {
   return clock_time(rate.started) + "  " +
-         (rate.mib_per_s ? format("%.0f MiB/s", *rate.mib_per_s)
-                         : std::string("nothing could be sampled"));
+         (rate.mib_per_s ? server_rate(*rate.mib_per_s) : std::string("nothing could be sampled"));
 }
 
 std::string summary_line(const std::vector<double>& values) {
@@ -270,7 +275,7 @@ Json measurement_json(const RateTarget& target, const QmpRate& rate) {
           {"sample-pages", rate.sample_pages},
           {"window-ms", rounded(milliseconds(rate.window))},
           {"interval-ms", rounded(milliseconds(rate.interval))},
-          {"rate-mib-s", rate.mib_per_s ? Json(*rate.mib_per_s) : Json(nullptr)},
+          {"rate-mib-s", rate.mib_per_s ? Json(rounded(*rate.mib_per_s)) : Json(nullptr)},
           {"vcpus", vcpus}};
 }
 
@@ -295,7 +300,7 @@ std::string measurement_csv(const RateTarget& target, const Measurement& m) {
 }
 
 std::string measurement_csv(const RateTarget& target, const QmpRate& rate) {
-  const std::string value = rate.mib_per_s ? format("%.0f", *rate.mib_per_s) : "";
+  const std::string value = rate.mib_per_s ? format("%.3f", *rate.mib_per_s) : "";
   return format("%.3f,", seconds(rate.started)) + csv_text(target.socket) + "," +
          csv_text(rate.mode) +
          format(",%.3f,%.3f,,,,%s,,,,,,\n", milliseconds(rate.window), milliseconds(rate.interval),

@@ -27,11 +27,12 @@ bool readable(int fd) noexcept {
 
 std::string server_text(const Json& greeting) {
   const Json& version = field(field(greeting, "QMP"), "version");
+  const std::string package = printable(text_field(version, "package"));
+  if (package.starts_with("tern ")) return package;
   const Json& numbers = field(version, "qemu");
   std::string text = "QEMU " + std::to_string(static_cast<int>(number_or_0(numbers, "major"))) +
                      "." + std::to_string(static_cast<int>(number_or_0(numbers, "minor"))) + "." +
                      std::to_string(static_cast<int>(number_or_0(numbers, "micro")));
-  const std::string package = printable(text_field(version, "package"));
   return package.empty() ? text : text + " (" + package + ")";
 }
 
@@ -64,6 +65,11 @@ Result<QmpRate> read_dirty_rate(const Json& reply) noexcept {
   const std::optional<double> value = number_field(reply, "dirty-rate");
   if (!value) return Error(ErrorCode::peer_protocol, "query-dirty-rate: there is no dirty-rate");
   if (*value >= 0) rate.mib_per_s = *value;
+  // tern's own addition: the same before it was cut to whole MiB/s.
+  const std::optional<double> exact = number_field(field(reply, "x-tern"), "bytes-per-second");
+  if (rate.mib_per_s && exact && std::isfinite(*exact) && *exact >= 0) {
+    rate.mib_per_s = *exact / (1 << 20);
+  }
   const Json& vcpus = field(reply, "vcpu-dirty-rate");
   if (vcpus.is_array()) {
     for (const Json& vcpu : vcpus) {
@@ -86,13 +92,19 @@ Result<QmpRateClient> QmpRateClient::connect(const std::string& path) noexcept {
 
 Result<void> QmpRateClient::learn() noexcept {
   server_ = server_text(client_.greeting());
-  tern_ = text_field(field(field(client_.greeting(), "QMP"), "version"), "package")
-              .starts_with("tern ");
+  tern_ = server_.starts_with("tern ");
   const Json reply = TERN_TRY(marked(client_.execute("query-qmp-schema")));
   const Schema schema = TERN_TRY(Schema::read(reply));
   const SchemaEntity* command = schema.command("calc-dirty-rate");
-  if (command == nullptr || schema.command("query-dirty-rate") == nullptr) {
+  const SchemaEntity* query = schema.command("query-dirty-rate");
+  if (command == nullptr || query == nullptr) {
     return Error(ErrorCode::unsupported, server_ + " has no calc-dirty-rate", kNotAvailable);
+  }
+  // Whole seconds unless it is told otherwise each time.
+  if (const SchemaEntity* asks = schema.find(query->arguments); asks != nullptr) {
+    for (const SchemaMember& member : asks->members) {
+      if (member.name == "calc-time-unit") query_ = {{"calc-time-unit", "millisecond"}};
+    }
   }
   const SchemaEntity* arguments = schema.find(command->arguments);
   if (arguments == nullptr) return {};
@@ -158,7 +170,7 @@ Result<std::optional<QmpRate>> QmpRateClient::measure(const QmpRateOptions& opti
   TERN_TRY(marked(client_.execute("calc-dirty-rate", arguments)));
   const Nanoseconds limit = system_clock().now() + asked.window + kPatience;
   while (true) {
-    const Json reply = TERN_TRY(marked(client_.execute("query-dirty-rate")));
+    const Json reply = TERN_TRY(marked(client_.execute("query-dirty-rate", query_)));
     if (text_field(reply, "status") == "measured") {
       QmpRate rate = TERN_TRY(read_dirty_rate(reply));
       rate.started = asked.started;

@@ -58,6 +58,7 @@ class QmpRateClient {
   std::string server_;
   bool tern_ = false;
   bool milliseconds_ = false;
+  Json query_ = nullptr;  // arguments of query-dirty-rate
   bool takes_sample_pages_ = false;
   std::vector<std::string> modes_;  // empty: the server knows no modes
 };

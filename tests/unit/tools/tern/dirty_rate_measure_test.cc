@@ -124,7 +124,8 @@ TEST(DirtyRateMeasure, content_that_is_written_again_as_it_was_is_not_seen_by_sa
   const ChildMemory memory(64);
   const Child child([&](int step) {
     if (step == 0) fill(memory, 64);
-    while (step == 1) memory.touch(5, 1);
+    if (step == 0) return;
+    for (;;) memory.touch(5, 1);
   });
   ASSERT_TRUE(child.step());
   child.start();
@@ -138,7 +139,8 @@ TEST(DirtyRateMeasure, large_memory_is_sampled_as_well_as_the_precision_asks) {
   const Child child([&](int step) {
     if (step == 0) fill(memory, kPages);
     // All over the memory, so that it is no matter of regions.
-    for (int value = 2; step == 1; ++value) {
+    if (step == 0) return;
+    for (int value = 2;; ++value) {
       for (size_t page = 0; page < kPages; page += 4) memory.touch(page + (page / 4 % 4), value);
     }
   });
