@@ -62,15 +62,13 @@ Result<void> DirtyLimiter::check_index(std::optional<uint32_t> vcpu) const noexc
 }
 
 Result<void> DirtyLimiter::set(std::optional<uint32_t> vcpu, uint64_t mib_per_s) noexcept {
+  TERN_TRY(available());
+  TERN_TRY(check_index(vcpu));
   const MutexLock lock(control_mutex_);
-  if (mib_per_s != 0) TERN_TRY(start());  // first whether it can be done at all, as QEMU says it
-  Result<void> done = check_index(vcpu);
-  if (done && migrating_) {
-    done = Error(ErrorCode::failed_precondition, "a migration sets the dirty limits now");
+  if (migrating_) {
+    return Error(ErrorCode::failed_precondition, "a migration sets the dirty limits now");
   }
-  if (done) return apply(vcpu, mib_per_s);
-  if (!needed()) stop();
-  return done;
+  return apply(vcpu, mib_per_s);
 }
 
 Result<void> DirtyLimiter::cancel(std::optional<uint32_t> vcpu) noexcept { return set(vcpu, 0); }

@@ -32,7 +32,6 @@ Outcome set_limit(Call& call) {
   DirtyLimit* limit = call.plane.machine.dirty_limit;
   const auto rate = call.arguments.find("dirty-rate")->get<uint64_t>();
   if (limit == nullptr) {
-    if (rate == 0) return no_result();
     return generic_error(
         "dirty limits need vCPUs that can be held back and a tracker that tells which of them "
         "wrote: the KVM dirty ring, or write protection by faults");
@@ -43,7 +42,9 @@ Outcome set_limit(Call& call) {
 
 Outcome cancel_limit(Call& call) {
   DirtyLimit* limit = call.plane.machine.dirty_limit;
-  if (limit != nullptr) TERN_TRY(limit->cancel(vcpu_of(call)));
+  // Where there can be no limit there is none left afterwards: no error, as in QEMU.
+  if (limit == nullptr || !limit->available()) return no_result();
+  TERN_TRY(limit->cancel(vcpu_of(call)));
   return no_result();
 }
 

@@ -216,6 +216,7 @@ def line_width(tree):
 COVERED_ELSEWHERE = {
     # The phases of a migration need a peer: tested as whole migrations over real connections.
     "migration/destination/destination_impl.cc": "tests/faults/migration_test.cc",
+    "migration/source/convergence.cc": "tests/faults/convergence_test.cc",
     "migration/source/compress_source.cc": "tests/faults/effect_test.cc",
     "migration/destination/multifd_destination.cc": "tests/faults/multifd_test.cc",
     "migration/destination/return_sender.cc": "tests/faults/migration_test.cc",
