@@ -90,8 +90,17 @@ def passes(build_dir, quick):
             + (f":external_symbolizer_path={symbolizer}" if symbolizer else ""),
         },
         suites=("threads",),
-        # One thread each, and minutes to compile.
-        without=("unit-ctl", "unit-inspect", "unit-stats", "unit-tool-common"),
+        # One thread each or threads that other programs use, too, and minutes to compile.
+        without=(
+            "unit-capi",
+            "unit-ctl",
+            "unit-dirty-rate",
+            "unit-inspect",
+            "unit-ram",
+            "unit-stats",
+            "unit-tool-common",
+            "unit-vmm",
+        ),
         wrapper=fixed,
         timeout_factor=6,
     )

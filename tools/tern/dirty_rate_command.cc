@@ -147,8 +147,11 @@ Result<void> repeat(const DirtyRateOptions& options, const Once& measure_once,
 // What was measured before an error is printed too.
 int end(Reporter& reporter, const Result<void>& measured) {
   const Result<void> finished = reporter.finish();
+  if (!finished) {
+    const int status = fail(finished.error());
+    if (measured) return status;
+  }
   if (!measured) return fail(measured.error());
-  if (!finished) return fail(finished.error());
   return static_cast<int>(DirtyRateStatus::measured);
 }
 

@@ -173,7 +173,10 @@ Result<void> Process::check() noexcept {
 
 Result<std::string> Process::read(const char* file) noexcept {
   Result<std::string> text = read_at(directory_.get(), file);
-  TERN_TRY(check());
+  if (Result<void> checked = check(); !checked) {
+    text.ignore("of a process that is no more");
+    return std::move(checked).error();
+  }
   return std::move(text).context(process_text(pid_));
 }
 
