@@ -24,6 +24,8 @@ namespace {
 constexpr uint32_t kMinEntries = 1024;
 constexpr uint64_t kEntriesPerMillisecond = 16384;
 constexpr uint64_t kResetPart = 4;
+/// Ring-full exits in a row with nothing in the ring, after which it is not believed any more.
+constexpr uint32_t kFruitless = 64;
 
 uint64_t bytes_of(uint32_t entries) noexcept { return uint64_t{entries} * sizeof(kvm_dirty_gfn); }
 
@@ -346,9 +348,22 @@ Result<void> KvmRings::ring_full(uint32_t vcpu) noexcept {
   const bool collected = started_ && collect().has_value();
   // Unless the ring was put right while we waited: what we were called for is over then.
   if (recoveries == vcpus_[vcpu]->recoveries.load()) vcpus_[vcpu]->ring.give_back_unseen();
+  if (collected) check_kept_out(vcpu);
   Result<void> emptied = collected ? reset() : discard();
   vcpus_[vcpu]->stands_still.store(false);
   return emptied;
+}
+
+// Seen where a ring had been written past its end unnoticed: then pages were missing, too. Once or
+// twice is nothing, the service may have emptied the ring while the vCPU was on its way here.
+void KvmRings::check_kept_out(uint32_t vcpu) noexcept {
+  Vcpu& state = *vcpus_[vcpu];
+  const bool found = state.ring.waiting() != 0 || state.ring.overrun();
+  state.fruitless = found ? 0 : state.fruitless + 1;
+  if (state.fruitless < kFruitless || broken_) return;
+  broken_.emplace(ErrorCode::internal,
+                  "KVM says again and again that the dirty ring of vCPU " + std::to_string(vcpu) +
+                      " is full, and nothing is in it: pages may have been missed");
 }
 
 uint64_t KvmRings::ring_full_exits(uint32_t vcpu) const noexcept {

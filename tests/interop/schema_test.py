@@ -26,6 +26,9 @@ SURFACE = {
     "query-migrate-parameters:zero-page-detection": "9.0",
     "migrate-set-parameters.zero-page-detection": "9.0",
     "migrate.channels": "8.2",
+    "calc-dirty-rate.calc-time-unit": "8.2",
+    "query-dirty-rate.calc-time-unit": "8.2",
+    "query-dirty-rate:calc-time-unit": "8.2",
     "migrate-incoming.channels": "8.2",
     "migrate-incoming.exit-on-error": "9.1",
 }
