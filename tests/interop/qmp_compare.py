@@ -173,8 +173,12 @@ def part(ours, theirs):
     return ""
 
 
-NEWER_PARAMETERS = {"avail-switchover-bandwidth", "zero-page-detection"}  # 8.2, 9.0
-NEWER_CAPABILITIES = {"switchover-ack"}  # 8.1
+NEWER_PARAMETERS = {  # 8.2, 9.0, 8.1
+    "avail-switchover-bandwidth",
+    "zero-page-detection",
+    "vcpu-dirty-limit",
+}
+NEWER_CAPABILITIES = {"switchover-ack", "dirty-limit"}  # 8.1
 
 
 def capability_list(ours, theirs):

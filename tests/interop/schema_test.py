@@ -24,6 +24,10 @@ SURFACE = {
     "query-migrate-parameters:avail-switchover-bandwidth": "8.2",
     "migrate-set-parameters.avail-switchover-bandwidth": "8.2",
     "query-migrate-parameters:zero-page-detection": "9.0",
+    "query-migrate-parameters:vcpu-dirty-limit": "8.1",
+    "migrate-set-parameters.vcpu-dirty-limit": "8.1",
+    "query-migrate:dirty-limit-throttle-time-per-round": "8.1",
+    "query-migrate:dirty-limit-ring-full-time": "8.1",
     "migrate-set-parameters.zero-page-detection": "9.0",
     "migrate.channels": "8.2",
     "calc-dirty-rate.calc-time-unit": "8.2",
@@ -35,7 +39,7 @@ SURFACE = {
 # Removed from QEMU before 7.2, kept here for clients that still ask.
 OLDER = {"query-events"}
 # Values of enumerations that QEMU 7.2 does not have, by a command that uses them.
-NEWER_VALUES = {"switchover-ack": "8.1", "failing": "11.1",
+NEWER_VALUES = {"switchover-ack": "8.1", "dirty-limit": "8.1", "failing": "11.1",
                 # 7.2 lists it as authz-listfile and cannot make one by any name.
                 "authz-list-file": "later"}
 

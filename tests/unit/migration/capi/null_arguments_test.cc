@@ -161,8 +161,8 @@ TEST(NullArguments, have_no_text) {
   EXPECT_STREQ(with_nothing(tern_status_name), "none");
   EXPECT_STREQ(with_nothing(tern_ending_name), "none");
   EXPECT_STREQ(with_nothing(tern_log_level_name), "debug");
-  EXPECT_EQ(with_nothing(tern_setting_word), nullptr) << "max-bandwidth has no words";
-  EXPECT_EQ(with_nothing(tern_setting_needs), nullptr);
+  EXPECT_EQ(with_nothing(tern_setting_word), nullptr) << "the first has no words";
+  EXPECT_STREQ(with_nothing(tern_setting_needs), "compress") << "of the first setting";
   EXPECT_EQ(with_nothing(tern_setting_excludes), nullptr);
   EXPECT_STREQ(with_nothing(tern_setting_type_name), "bool");
   EXPECT_STREQ(with_nothing(tern_acts_on_name), "source");
