@@ -150,6 +150,18 @@ uint64_t BlockBitmap::clear_map(const BlockBitmap& other) noexcept {
   return removed;
 }
 
+uint64_t BlockBitmap::count_common(const BlockBitmap& other) const noexcept {
+  uint64_t common = 0;
+  const uint64_t summaries = std::min(summary_.size(), other.summary_.size());
+  for (uint64_t s = 0; s < summaries; ++s) {
+    for (uint64_t left = summary_[s] & other.summary_[s]; left != 0; left &= left - 1) {
+      const uint64_t word = s * kBits + trailing_zeros(left);
+      common += popcount(words_[word] & other.words_[word]);
+    }
+  }
+  return common;
+}
+
 PageRun BlockBitmap::next_run(uint64_t from, uint64_t max_pages) const noexcept {
   if (from >= pages_ || max_pages == 0 || count_ == 0) return {};
   // The first set bit: the rest of the word of `from`, then the rest of its summary word, then
@@ -199,6 +211,18 @@ uint64_t DirtyBitmap::clear_maps(const DirtyBitmap& other) noexcept {
     removed += maps_[b].clear_map(other.maps_[b]);
   }
   return removed;
+}
+
+uint64_t DirtyBitmap::count_common(const DirtyBitmap& other) const noexcept {
+  uint64_t common = 0;
+  for (size_t b = 0; b < std::min(maps_.size(), other.maps_.size()); ++b) {
+    common += maps_[b].count_common(other.maps_[b]);
+  }
+  return common;
+}
+
+void DirtyBitmap::clear_all() noexcept {
+  for (BlockBitmap& map : maps_) map.clear_run({0, map.pages()});
 }
 
 uint64_t DirtyBitmap::count() const noexcept {

@@ -45,6 +45,8 @@ class TERN_API BlockBitmap {
   uint64_t or_map(const BlockBitmap& other) noexcept;
   /// Clears what is set in another map of the same size; returns how many became clear.
   uint64_t clear_map(const BlockBitmap& other) noexcept;
+  /// How many bits are set here and in another map of the same size.
+  uint64_t count_common(const BlockBitmap& other) const noexcept;
   /// The first run of set bits that starts at or after `from`, at most `max_pages` long.
   /// count == 0: there is none.
   PageRun next_run(uint64_t from, uint64_t max_pages) const noexcept;
@@ -75,6 +77,9 @@ class TERN_API DirtyBitmap {
   uint64_t or_maps(const DirtyBitmap& other) noexcept;
   /// Clears what is set in the maps of the same blocks; returns how many bits became clear.
   uint64_t clear_maps(const DirtyBitmap& other) noexcept;
+  /// How many bits are set in both.
+  uint64_t count_common(const DirtyBitmap& other) const noexcept;
+  void clear_all() noexcept;
 
  private:
   std::vector<BlockBitmap> maps_;

@@ -8,7 +8,6 @@ namespace {
 
 constexpr uint64_t kSmallMs = 2;            // less than this to send is not worth another pass
 constexpr uint32_t kMaxPassesForLess = 10;  // each halves it at least: ten make a thousandth
-constexpr Nanoseconds kLookPeriod = Milliseconds(1000);
 constexpr Nanoseconds kMinLookGap = Milliseconds(10);
 // Every look costs the guest a fault for each page that it goes on writing: no haste where all goes
 // well.
@@ -52,6 +51,13 @@ uint64_t after_this_pass(const SwitchoverInput& in) noexcept {
 
 }  // namespace
 
+bool postpone_found(const LookedPages& pages) noexcept {
+  const uint64_t cold = pages.dirty - std::min(pages.hot, pages.dirty);
+  const uint64_t cold_found = pages.found - std::min(pages.hot_again, pages.found);
+  // hot_again of hot, or cold_found of cold: which is more?
+  return static_cast<Wide>(pages.hot_again) * cold > static_cast<Wide>(cold_found) * pages.hot;
+}
+
 SwitchoverVerdict decide_switchover(const SwitchoverInput& in) noexcept {
   SwitchoverVerdict v;
   // The last look and stopping take time, too, but a limit below that is no reason to give up.
@@ -67,7 +73,7 @@ SwitchoverVerdict decide_switchover(const SwitchoverInput& in) noexcept {
 
   if (!in.just_looked) {
     const Nanoseconds look_gap = in.look_time * kLookShare;
-    const bool due = in.since_look >= std::max(kLookPeriod, look_gap);
+    const bool due = in.since_look >= std::max(in.look_period, look_gap);
     const bool fits = in.may_switch && would_find <= v.threshold_bytes &&
                       in.since_look >= std::max(in.fitted ? kCalmLookGap : kMinLookGap, look_gap);
     if (in.unsent_bytes == 0 || (in.can_look && (due || fits))) v.action = SwitchoverAction::look;

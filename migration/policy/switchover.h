@@ -29,11 +29,12 @@
 namespace tern {
 
 struct SwitchoverInput {
-  uint64_t pending_bytes = 0;    ///< known dirty now
-  uint64_t unsent_bytes = 0;     ///< of these, still to be sent in this pass
-  uint64_t dirty_rate = 0;       ///< bytes/s that become dirty, recently
-  Nanoseconds since_look{0};     ///< age of the last look
-  Nanoseconds look_time{0};      ///< how long it took
+  uint64_t pending_bytes = 0;                    ///< known dirty now
+  uint64_t unsent_bytes = 0;                     ///< of these, still to be sent in this pass
+  uint64_t dirty_rate = 0;                       ///< bytes/s that become dirty, recently
+  Nanoseconds since_look{0};                     ///< age of the last look
+  Nanoseconds look_time{0};                      ///< how long it took
+  Nanoseconds look_period = Milliseconds(1000);  ///< how often to look in a pass
   uint32_t passes_for_less = 0;  ///< passes made although the switchover was possible
   uint64_t bandwidth = 0;        ///< bytes/s, 0: not known
   uint64_t downtime_limit_ms = 300;
@@ -52,6 +53,19 @@ struct SwitchoverVerdict {
   uint64_t overhead_ms = 0;           ///< of the limit, what is not for sending
   uint64_t expected_downtime_ms = 0;  ///< were it stopped now; INT64_MAX without a bandwidth
 };
+
+/// What a look found about when pages are written again. Pages that the last look found, too, are
+/// hot; the others of the dirty ones are cold.
+struct LookedPages {
+  uint64_t dirty = 0;      ///< all that are dirty now
+  uint64_t hot = 0;        ///< of the last look
+  uint64_t found = 0;      ///< of this look
+  uint64_t hot_again = 0;  ///< of both
+};
+/// Whether pages that were written just now are better left to the next pass: only if such pages
+/// are written again sooner than others. A guest that goes through its memory in order is the
+/// opposite: what it wrote last it will write again last.
+bool postpone_found(const LookedPages& pages) noexcept;
 
 /// tern's rules.
 SwitchoverVerdict decide_switchover(const SwitchoverInput& in) noexcept;

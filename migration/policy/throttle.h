@@ -3,12 +3,13 @@
 // When a guest is held back so that it dirties less, and by how much: QEMU's formulas, pure. The
 // clock, the counting and the holding are elsewhere.
 //
-// A period is the time between two harvests of dirty pages more than a second apart. It is bad if
-// the guest dirtied more than throttle-trigger-threshold percent of what was sent meanwhile. Every
-// second bad period makes the throttle stronger. That is QEMU's rule; what differs is how long a
-// period is: QEMU looks at the end of a pass over RAM, which takes minutes where the guest is large
-// and the link slow, tern looks in the middle of passes, too (precopy.h), so a throttle is in force
-// sooner and is gone sooner.
+// A period is the time between two looks at the dirty pages. It is bad if the guest dirtied more
+// than throttle-trigger-threshold percent of what was sent meanwhile. Every second bad period makes
+// the throttle stronger. That is QEMU's rule; what differs is how long a period is. QEMU's is a
+// pass over RAM, longer than a second, and minutes where the guest is large and the link slow;
+// tern's is a quarter of a second. The dirty set shrinks by what is sent less what is dirtied, so
+// every percent helps more the more there are already: the way to a throttle that is strong enough
+// costs the guest most, and the sooner it is there the sooner it is over.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,10 @@ struct DirtyPeriod {
 /// Counts the bad periods.
 class ConvergenceTrigger {
  public:
+  static constexpr Nanoseconds kPeriod = Milliseconds(250);
+  /// QEMU's: more than this.
+  static constexpr Nanoseconds kQemuPeriod = Milliseconds(1000);
+
   /// true with every second bad period. Like QEMU's, it does not forget the first because of good
   /// ones between.
   bool judge(const DirtyPeriod& period, uint32_t threshold_percent) noexcept;

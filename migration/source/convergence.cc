@@ -6,9 +6,9 @@
 namespace tern {
 namespace {
 
-constexpr Nanoseconds kPeriod = Milliseconds(1000);     // as QEMU: longer than this
-constexpr Nanoseconds kRateTime = Milliseconds(50);     // shorter ones say little
-constexpr Nanoseconds kQemuTimer = Milliseconds(5000);  // QEMU 10.0's, for auto-converge
+constexpr Nanoseconds kTellPeriod = Milliseconds(1000);  // as QEMU: longer than this
+constexpr Nanoseconds kRateTime = Milliseconds(50);      // shorter ones say little
+constexpr Nanoseconds kQemuTimer = Milliseconds(5000);   // QEMU 10.0's, for auto-converge
 constexpr uint32_t kMuchThrottle = 60;  // if nothing has changed by then, nothing will
 
 uint64_t per_second(uint64_t amount, Nanoseconds time) noexcept {
@@ -48,7 +48,7 @@ void Convergence::release_guest() noexcept {
 }
 
 void Convergence::begin() noexcept {
-  last_look_ = rate_since_ = period_since_ = context_.clock.now();
+  last_look_ = rate_since_ = told_since_ = period_since_ = context_.clock.now();
 }
 
 Result<void> Convergence::looked(const Look& look) noexcept {
@@ -65,9 +65,21 @@ Result<void> Convergence::looked(const Look& look) noexcept {
     rate_bytes_ = 0;
     rate_since_ = now;
   }
+  told_dirtied_ += look.new_bytes;
+  if (now - told_since_ > kTellPeriod) tell_rate(now);
   period_dirtied_ += look.new_bytes;
-  if (now - period_since_ <= kPeriod) return {};
-  return judge_period(now, look.sent_bytes);
+  const bool period_over = looks_within_passes()
+                               ? now - period_since_ >= ConvergenceTrigger::kPeriod
+                               : now - period_since_ > ConvergenceTrigger::kQemuPeriod;
+  return period_over ? judge_period(now, look.sent_bytes) : Result<void>();
+}
+
+void Convergence::tell_rate(Nanoseconds now) noexcept {
+  context_.progress.update_rates();
+  context_.progress.dirty_pages_rate.set(per_second(told_dirtied_, now - told_since_) /
+                                         kTargetPageBytes);
+  told_dirtied_ = 0;
+  told_since_ = now;
 }
 
 Result<void> Convergence::judge_period(Nanoseconds now, uint64_t sent_bytes) noexcept {
@@ -76,9 +88,7 @@ Result<void> Convergence::judge_period(Nanoseconds now, uint64_t sent_bytes) noe
   period_dirtied_ = 0;
   period_sent_ = sent_bytes;
   period_since_ = now;
-  context_.progress.update_rates();
-  context_.progress.dirty_pages_rate.set(per_second(period.dirtied, time) / kTargetPageBytes);
-  if (!context_.settings.auto_converge && !limiting_) return {};
+  if (!throttles()) return {};
   if (throttle_.percent() == 0) untroubled_rate_ = per_second(period.dirtied, time);
   const uint32_t threshold =
       context_.live.throttle_trigger_threshold.load(std::memory_order_relaxed);
@@ -140,6 +150,7 @@ SwitchoverInput Convergence::input(const Amount& amount) const noexcept {
   in.dirty_rate = dirty_rate_;
   in.since_look = since_look();
   in.look_time = look_time_;
+  if (throttles()) in.look_period = ConvergenceTrigger::kPeriod;
   in.passes_for_less = passes_for_less_;
   in.downtime_limit_ms = context_.live.downtime_limit_ms.load(std::memory_order_relaxed);
   in.just_looked = just_looked_;

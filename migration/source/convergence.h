@@ -66,6 +66,8 @@ class Convergence {
  private:
   SwitchoverInput input(const Amount& amount) const noexcept;
   bool qemu_would_look() const noexcept;
+  bool throttles() const noexcept { return context_.settings.auto_converge || limiting_; }
+  void tell_rate(Nanoseconds now) noexcept;
   Result<void> judge_period(Nanoseconds now, uint64_t sent_bytes) noexcept;
   Result<void> throttle_more(const DirtyPeriod& period) noexcept;
   Result<void> limit_vcpus() noexcept;
@@ -88,7 +90,10 @@ class Convergence {
   Nanoseconds rate_since_{0};
   uint64_t rate_bytes_ = 0;
   uint64_t dirty_rate_ = 0;
-  // The present period, of more than a second.
+  // What statistics say, of more than a second.
+  Nanoseconds told_since_{0};
+  uint64_t told_dirtied_ = 0;
+  // The present period of the throttle.
   Nanoseconds period_since_{0};
   uint64_t period_dirtied_ = 0;
   uint64_t period_sent_ = 0;

@@ -50,6 +50,8 @@ Precopy::Precopy(SourceContext& context, SourceLink& link, const GuestMemory& me
                xbzrle_.get(), packer, &context.progress.compress}),
       convergence_(context, threads),
       next_(memory.blocks()),
+      found_(memory.blocks()),
+      found_before_(memory.blocks()),
       holes_(memory.blocks()) {}
 
 Precopy::~Precopy() {
@@ -242,11 +244,22 @@ uint64_t Precopy::pending_bytes() const noexcept {
   return sender_.pending_bytes() + next_.count() * kTargetPageBytes;
 }
 
-// Into next_, and out of this pass.
 Result<void> Precopy::harvest() noexcept {
   if (!tracking_) return {};
-  TERN_TRY(context_.machine.tracker->harvest(next_).context("dirty sync"));
-  sender_.dirty().clear_maps(next_);
+  std::swap(found_, found_before_);
+  found_.clear_all();
+  TERN_TRY(context_.machine.tracker->harvest(found_).context("dirty sync"));
+  DirtyBitmap& unsent = sender_.dirty();
+  next_.or_maps(found_);
+  next_.clear_maps(unsent);
+  LookedPages pages;
+  pages.dirty = unsent.count() + next_.count();
+  pages.hot = found_before_.count();
+  pages.found = found_.count();
+  pages.hot_again = found_.count_common(found_before_);
+  if (!postpone_found(pages)) return {};
+  unsent.clear_maps(found_);
+  next_.or_maps(found_);
   return {};
 }
 
@@ -255,7 +268,7 @@ void Precopy::begin_pass() noexcept {
     std::swap(sender_.dirty(), next_);
   } else {
     sender_.dirty().or_maps(next_);
-    for (size_t b = 0; b < memory_.count(); ++b) next_.block(b).clear_run({0, UINT64_MAX});
+    next_.clear_all();
   }
   round_begins_ = true;
   if (xbzrle_) xbzrle_->begin_round();

@@ -4,10 +4,10 @@
 // tracker's start and stop and the dirty bitmaps; when to look at the tracker and when to stop the
 // guest is Convergence's word.
 //
-// There are two bitmaps: what is to be sent in this pass, and what a look in the middle of it found
-// dirty, which is for the next one. What a look finds and this pass has not sent yet moves to the
-// next, too: a page that was written just now will be written again before long, and is sent when
-// it has come to rest, or at the end.
+// There are two bitmaps: what is to be sent in this pass, and what is for the next one: what a look
+// in the middle of a pass found dirty and the pass had sent already. What it found and the pass had
+// not sent yet stays, or moves to the next one, too, where pages that were just written are soon
+// written again (policy/switchover.h): such a page is sent when it has come to rest, or at the end.
 #pragma once
 
 #include <memory>
@@ -78,7 +78,9 @@ class Precopy {
   RamSender sender_;
   transport::Limiter limiter_;
   Convergence convergence_;
-  DirtyBitmap next_;  // pages for the next pass; none of them is in sender_.dirty()
+  DirtyBitmap next_;   // pages for the next pass; none of them is in sender_.dirty()
+  DirtyBitmap found_;  // by the last look
+  DirtyBitmap found_before_;
   SwitchoverDecision decision_;
   bool tracking_ = false;
   bool limited_ = true;

@@ -84,7 +84,7 @@ TEST(Effect, auto_converge) {
   without.settings.auto_converge = false;
   without.run();
   without.a.wait_rounds(50);
-  while (without.source->stats().dirty_sync_count < 8) std::this_thread::yield();
+  while (without.source->stats().dirty_sync_count < 4) std::this_thread::yield();
   EXPECT_TRUE(without.source->stats().throttle.course.empty());
   EXPECT_EQ(without.a.holds(), 0u);
 }
@@ -94,7 +94,7 @@ TEST(Effect, throttle_trigger_threshold) {
   BusyPair lenient;
   lenient.settings.throttle_trigger_threshold = 100;
   lenient.run();
-  while (lenient.source->stats().dirty_sync_count < 8) std::this_thread::yield();
+  while (lenient.source->stats().dirty_sync_count < 4) std::this_thread::yield();
   EXPECT_TRUE(lenient.source->stats().throttle.course.empty());
   lenient.settings.throttle_trigger_threshold = 1;  // live
   lenient.source->update(lenient.settings);
@@ -195,7 +195,7 @@ TEST(Effect, dirty_limit) {
   NotedPair without;
   without.pair.settings.dirty_limit = false;
   without.pair.run();
-  while (without.pair.source->stats().dirty_sync_count < 8) std::this_thread::yield();
+  while (without.pair.source->stats().dirty_sync_count < 4) std::this_thread::yield();
   EXPECT_TRUE(without.limit.asked.empty());
 }
 

@@ -341,6 +341,8 @@ Settings compressing(MultifdCompression method) {
   settings.multifd_compression = method;
   settings.multifd_adaptive = false;
   settings.multifd_channels = 1;
+  // A guest that writes all the time waits for no lucky moment behind a slow level.
+  settings.avail_switchover_bandwidth = uint64_t{1} << 40;
   return settings;
 }
 /// How many depends on what the guest wrote meanwhile.

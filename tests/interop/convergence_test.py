@@ -183,7 +183,7 @@ def compare(pairs=3):
     for _ in range(pairs):
         for name, what in rows:
             results[name].append(one(what))
-            print(f"# {name}: %s {results[name][-1]}", file=sys.stderr, flush=True)
+            print(f"# {name}: {results[name][-1]}", file=sys.stderr, flush=True)
     print("| | percent times seconds of throttle | total s | downtime ms |\n|---|---|---|---|")
     for name, runs in results.items():
         cells = []

@@ -18,6 +18,14 @@ std::string human_bytes(double bytes) {
   return text;
 }
 
+std::string throttle_text(const nlohmann::json& info) {
+  const auto percentage = info.find("cpu-throttle-percentage");
+  if (percentage != info.end() && percentage->is_number()) {
+    return "throttled " + std::to_string(percentage->get<uint64_t>()) + "%";
+  }
+  return info.contains("dirty-limit-throttle-time-per-round") ? "dirty-limit" : "";
+}
+
 std::string progress_line(const nlohmann::json& info) {
   const std::string status = info.value("status", "none");
   if (!info.contains("ram")) return status;
@@ -30,6 +38,7 @@ std::string progress_line(const nlohmann::json& info) {
   line += ", pass " + std::to_string(ram.value("dirty-sync-count", uint64_t{0}));
   line += ", dirtied " +
           human_bytes(ram.value("dirty-pages-rate", 0.0) * ram.value("page-size", 4096.0)) + "/s";
+  if (const std::string throttle = throttle_text(info); !throttle.empty()) line += ", " + throttle;
   if (info.contains("expected-downtime")) {
     line +=
         ", expected downtime " + std::to_string(info["expected-downtime"].get<uint64_t>()) + " ms";

@@ -14,7 +14,11 @@ namespace tern::tool {
 /// "1.5 GiB", three digits at most.
 std::string human_bytes(double bytes);
 
-/// The line for people: phase, transferred, remaining, rate, dirty rate, expected downtime.
+/// How the guest is held back: "throttled 30%" (auto-converge), "dirty-limit", or "".
+std::string throttle_text(const nlohmann::json& info);
+
+/// The line for people: phase, transferred, remaining, rate, dirty rate, throttle, expected
+/// downtime.
 std::string progress_line(const nlohmann::json& info);
 
 class ProgressPrinter {

@@ -5,6 +5,7 @@
 #include <array>
 #include <numeric>
 
+#include "tools/common/progress.h"
 #include "tools/tern/ctl_output.h"
 
 namespace tern::tool {
@@ -45,6 +46,8 @@ MigrationSample read_sample(const Json& info, double time) {
   s.remaining = number_or_0(ram, "remaining");
   s.passes = number_or_0(ram, "dirty-sync-count");
   s.dirty_rate = number_or_0(ram, "dirty-pages-rate") * page;
+  s.looks_within_passes = field(field(info, "x-tern"), "throttle").is_object();
+  s.throttle = throttle_text(info);
   // A page that is zero, packed or sent as a difference is dealt with like any other: what is
   // remaining falls by it, however few bytes it took on the link.
   s.handled = page * (number_or_0(ram, "normal") + number_or_0(ram, "duplicate") +
@@ -113,9 +116,10 @@ void Estimator::set_outlook(const MigrationSample& sample, Estimate& out) {
   // In the first pass nobody has counted yet what the guest dirties behind our back.
   const bool dirty_known = sample.passes > 1 && sample.dirty_rate > 0;
   const double dirty = guest_here && dirty_known ? sample.dirty_rate : 0;
-  // What the guest has dirtied since this pass began comes on top; `remaining` will only say so
-  // when the next one begins.
-  const double backlog = sample.remaining + dirty * (sample.time - pass_begun_);
+  // What the guest has dirtied since this pass began comes on top; QEMU's `remaining` will only say
+  // so when the next one begins.
+  const double unsaid = sample.looks_within_passes ? 0 : dirty * (sample.time - pass_begun_);
+  const double backlog = sample.remaining + unsaid;
   if (dirty >= *speed * kNoGain) {
     out.outlook = Outlook::never;
   } else {

@@ -23,6 +23,8 @@ struct MigrationSample {
   double handled = 0;    // bytes of guest RAM dealt with so far, with all repetitions
   double dirty_rate = 0;
   double passes = 0;
+  bool looks_within_passes = false;  // `remaining` has what was dirtied since the pass began
+  std::string throttle;              // how the guest is held back: "throttled 30%"; "" if not
   std::optional<double> expected_downtime_ms;
   std::optional<double> downtime_ms;
   std::optional<double> total_time_ms;

@@ -54,6 +54,7 @@ void add_ram(const MigrationSample& sample, const Estimate& estimate, std::vecto
     parts.push_back({text.data(), 1});
     parts.push_back({"dirty " + human_bytes(sample.dirty_rate) + "/s", 5});
   }
+  if (!sample.throttle.empty()) parts.push_back({sample.throttle, 6});
 }
 
 }  // namespace

@@ -153,6 +153,29 @@ TEST(BlockBitmap, or_map_is_the_union_and_counts_what_became_set) {
   }
 }
 
+TEST(BlockBitmap, clear_map_takes_the_other_away_and_count_common_counts_both) {
+  std::mt19937_64 random(5);
+  for (uint64_t pages : kSizes) {
+    BlockBitmap a(pages);
+    BlockBitmap b(pages);
+    Model rest(pages);
+    uint64_t common = 0;
+    for (uint64_t i = 0; i < pages; ++i) {
+      const uint64_t r = random();
+      const bool in_a = r % 3 == 0 || i % 64 == 63;
+      const bool in_b = r % 7 == 0 || i % 64 == 63;
+      if (in_a) a.set(i);
+      if (in_b) b.set(i);
+      if (in_a && in_b) ++common;
+      if (in_a && !in_b) rest.change({i, 1}, true);
+    }
+    EXPECT_EQ(a.count_common(b), common);
+    EXPECT_EQ(a.clear_map(b), common);
+    expect_same(a, rest);
+    EXPECT_EQ(a.count_common(b), 0u);
+  }
+}
+
 TEST(BlockBitmap, a_map_without_pages_has_none) {
   BlockBitmap map(0);
   EXPECT_EQ(map.pages(), 0u);

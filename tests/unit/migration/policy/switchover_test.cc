@@ -91,6 +91,26 @@ TEST(Switchover, looks_seldom_where_it_only_goes_on_because_that_is_better) {
   EXPECT_EQ(action(in), SwitchoverAction::look);
 }
 
+TEST(Switchover, looks_more_often_where_it_is_told_to) {
+  SwitchoverInput in = sending(900 * kMiB, 900 * kMiB, 0, Milliseconds(250));
+  EXPECT_EQ(action(in), SwitchoverAction::send);
+  in.look_period = Milliseconds(250);
+  EXPECT_EQ(action(in), SwitchoverAction::look);
+}
+
+TEST(Switchover, pages_written_just_now_wait_only_where_such_pages_are_written_again_sooner) {
+  // A tenth of the dirty pages is written all the time.
+  EXPECT_TRUE(postpone_found({.dirty = 1000, .hot = 100, .found = 110, .hot_again = 95}));
+  // A guest that goes through its memory in order: what it wrote last is not written again.
+  EXPECT_FALSE(postpone_found({.dirty = 1000, .hot = 100, .found = 100, .hot_again = 0}));
+  // At random nothing speaks for either, and the first look knows nothing.
+  EXPECT_FALSE(postpone_found({.dirty = 1000, .hot = 100, .found = 100, .hot_again = 10}));
+  EXPECT_FALSE(postpone_found({.dirty = 1000, .hot = 0, .found = 100, .hot_again = 0}));
+  EXPECT_FALSE(postpone_found({.dirty = kMost, .hot = kMost, .found = kMost, .hot_again = kMost}));
+  EXPECT_TRUE(postpone_found(
+      {.dirty = kMost, .hot = kMost / 2, .found = kMost / 2, .hot_again = kMost / 2}));
+}
+
 TEST(Switchover, does_not_look_in_a_pass_where_nothing_can_be_found) {
   SwitchoverInput in = sending(kMiB, kMiB, 0, Milliseconds(5000));
   in.can_look = false;

@@ -31,6 +31,16 @@ TEST(Progress, the_line_names_phase_rates_and_expected_downtime) {
             "expected downtime 42 ms");
 }
 
+TEST(Progress, how_the_guest_is_held_back_is_said_where_it_is) {
+  EXPECT_EQ(throttle_text(json{{"cpu-throttle-percentage", 30}}), "throttled 30%");
+  EXPECT_EQ(throttle_text(json{{"dirty-limit-throttle-time-per-round", 1}}), "dirty-limit");
+  EXPECT_EQ(throttle_text(json{{"cpu-throttle-percentage", "x"}}), "");
+  EXPECT_EQ(throttle_text(json::array()), "");
+  EXPECT_NE(progress_line(json{{"ram", json::object()}, {"cpu-throttle-percentage", 99}})
+                .find(", throttled 99%"),
+            std::string::npos);
+}
+
 TEST(Progress, before_the_first_page_there_is_only_the_phase) {
   EXPECT_EQ(progress_line(json{{"status", "setup"}}), "setup");
 }

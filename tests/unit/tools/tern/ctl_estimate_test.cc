@@ -54,6 +54,24 @@ TEST(CtlEstimate, a_reply_is_read_field_by_field) {
   EXPECT_FALSE(read_sample(Json{{"ram", 5}, {"status", 3}}, 0).ram);
 }
 
+TEST(CtlEstimate, tern_says_within_a_pass_what_the_guest_dirtied) {
+  const Json ours = Json::parse(R"({"x-tern":{"throttle":{}},"ram":{}})");
+  EXPECT_TRUE(read_sample(ours, 0).looks_within_passes);
+  EXPECT_FALSE(read_sample(Json::parse(R"({"x-tern":5,"ram":{}})"), 0).looks_within_passes);
+  // The same figures mean less to come than from a server that tells at the end of a pass only.
+  const auto left = [](bool looks) {
+    Estimator estimator;
+    Estimate e;
+    for (int i = 0; i < 10; ++i) {
+      MigrationSample s = at(i, 100 * kMiB, 50 * kMiB, 500 * kMiB);
+      s.looks_within_passes = looks;
+      e = estimator.add(s);
+    }
+    return e.seconds;
+  };
+  EXPECT_LT(left(true), left(false));
+}
+
 TEST(CtlEstimate, the_time_left_is_what_remains_by_what_the_link_gains_on_the_guest) {
   Estimator estimator;
   Estimate e;
