@@ -286,7 +286,8 @@ Result<void> Precopy::look() noexcept {
   look.took = context_.clock.now() - start;
   look.sent_bytes = bytes_put();
   if (sender_.pending_bytes() == 0 || !convergence_.looks_within_passes()) begin_pass();
-  context_.progress.remaining.set(pending_bytes());
+  pending_at_look_ = pending_bytes();
+  context_.progress.remaining.set(pending_at_look_);
   return convergence_.looked(look);
 }
 
@@ -362,7 +363,7 @@ Result<void> Precopy::iterate() noexcept {
     if (verdict.action == SwitchoverAction::look) {
       // A guest that dirties a page now and then must not cause a look per page.
       const Nanoseconds since = convergence_.since_look();
-      if (since < kIdleWait && pending_bytes() <= kFewBytes) {
+      if (since < kIdleWait && pending_at_look_ <= kFewBytes) {
         context_.answers.sleep(kIdleWait - since);
       }
       TERN_TRY(look());
