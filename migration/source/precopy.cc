@@ -135,6 +135,7 @@ Result<void> Precopy::set_up() noexcept {
   context_.progress.dirty_sync_count.add(1);
   context_.session.tell(PassStarted{1});
   convergence_.begin();
+  pending_at_look_ = pending_bytes();
   account();
   return {};
 }

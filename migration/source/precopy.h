@@ -86,7 +86,7 @@ class Precopy {
   bool limited_ = true;
   bool round_begins_ = false;  // a pass begins: a page may be sent again from here on
   DirtyBitmap holes_;
-  uint64_t pending_at_look_ = UINT64_MAX;
+  uint64_t pending_at_look_ = 0;
   uint64_t cache_size_tried_ = 0;
   uint64_t offset_accounted_ = 0;
   uint64_t charged_ = 0;

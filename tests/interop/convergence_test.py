@@ -72,9 +72,9 @@ class Converges(unittest.TestCase):
             with tern(directory, "dst", machine, 16000, "--incoming", f"unix:{directory}/m") as target, \
                     tern(directory, "src", machine, 16000, *extra) as source:
                 wait_filled(source.qmp, directory)
-                link = 32 * MIB
+                link = 16 * MIB  # even a guest that has to share its core is faster
                 info, _ = migrate(source, directory, [capability], {
-                    "max_bandwidth": link, "avail_switchover_bandwidth": link, "downtime_limit": 200, **parameters})
+                    "max_bandwidth": link, "avail_switchover_bandwidth": link, "downtime_limit": 300, **parameters})
                 self.assertEqual(info["status"], "completed", info.get("error-desc", "") + source.output())
                 throttle = info["x-tern"]["throttle"]
                 self.assertGreater(throttle["highest-percentage"], 0)

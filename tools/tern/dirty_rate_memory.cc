@@ -131,8 +131,8 @@ Result<void> ProcessMemory::read_mappings() noexcept {
 
 // Calls report(start, end) for runs of pages in the address range, ascending.
 template <typename Report>
-Result<void> ProcessMemory::find(Want want, uint64_t start, uint64_t end,
-                                 Report&& report) noexcept {
+Result<void> ProcessMemory::find_now(Want want, uint64_t start, uint64_t end,
+                                     Report&& report) noexcept {
   const MemoryRange range = range_of(start, end);
   Pagemap& pagemap = process_.pagemap();
   if (pagemap.can_scan() && want != Want::soft_dirty) {
@@ -167,7 +167,17 @@ Result<void> ProcessMemory::find(Want want, uint64_t start, uint64_t end,
   return {};
 }
 
-// The same for what the file behind an area has.
+// An address space that is gone says so in its own words: whether the process ended or started
+// another program is what is asked for.
+template <typename Report>
+Result<void> ProcessMemory::find(Want want, uint64_t start, uint64_t end,
+                                 Report&& report) noexcept {
+  Result<void> found = find_now(want, start, end, report);
+  if (!found && found.error().sys_errno() == ESRCH) TERN_TRY(process_.check());
+  return found;
+}
+
+// Calls report(start, end) for what the file behind an area has.
 template <typename Report>
 Result<void> ProcessMemory::find_data(const Area& area, Report&& report) noexcept {
   const uint64_t base = area.mapping.offset;

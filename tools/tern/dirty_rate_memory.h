@@ -81,6 +81,8 @@ class ProcessMemory {
   template <typename Report>
   Result<void> find(Want want, uint64_t start, uint64_t end, Report&& report) noexcept;
   template <typename Report>
+  Result<void> find_now(Want want, uint64_t start, uint64_t end, Report&& report) noexcept;
+  template <typename Report>
   Result<void> find_data(const Area& area, Report&& report) noexcept;
   bool too_large(const Area& area) const noexcept;
   friend class ProcessLooker;
