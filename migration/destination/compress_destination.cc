@@ -2,7 +2,6 @@
 #include "migration/destination/compress_destination.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 
 #include "migration/source/start_thread.h"
@@ -74,7 +73,7 @@ Result<void> CompressDestination::take(std::byte* to, std::span<const std::byte>
   job.to = to;
   job.offset = offset;
   job.payload_bytes = payload.size();
-  std::memcpy(job.payload.data(), payload.data(), payload.size());
+  std::copy(payload.begin(), payload.end(), job.payload.begin());  // may be empty
   targets_[*place] = to;
   ring_.submit();
   return {};

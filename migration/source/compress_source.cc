@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/source/compress_source.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -52,7 +53,8 @@ void CompressSource::work(PageDeflater& deflater) noexcept {
       job.error = packed.error();
     } else {
       job.packed_bytes = packed->size();
-      std::memcpy(job.packed.data(), packed->data(), packed->size());
+      // Empty (it would not get shorter) has no address to copy from.
+      std::copy(packed->begin(), packed->end(), job.packed.begin());
     }
     ring_.done(*place);
   }
