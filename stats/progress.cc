@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/per_second.h"
+
 namespace tern {
 namespace {
 
@@ -218,8 +220,7 @@ void Progress::tick() noexcept {
   const uint64_t bytes = transferred.get() + multifd_bytes();
   const uint64_t pages = this->pages();
   base_.mbps = megabits_per_s(bytes - window_bytes_, dt);
-  base_.pages_per_second = static_cast<uint64_t>(static_cast<double>(pages - window_pages_) * 1e9 /
-                                                 static_cast<double>(dt.count()));
+  base_.pages_per_second = per_second(pages - window_pages_, dt);
   window_start_ = now;
   window_bytes_ = bytes;
   window_pages_ = pages;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/dirty/dirty_limiter.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "migration/source/start_thread.h"
@@ -9,15 +8,7 @@
 namespace tern {
 namespace {
 
-constexpr uint64_t kMiB = 1u << 20;
-constexpr uint64_t kRingBytes = 4096ull * kTargetPageBytes;
 constexpr Nanoseconds kDefaultPeriod = Milliseconds(1000);
-
-uint64_t per_second(uint64_t bytes, Nanoseconds time) noexcept {
-  return time.count() <= 0 ? 0
-                           : static_cast<uint64_t>(static_cast<double>(bytes) * 1e9 /
-                                                   static_cast<double>(time.count()));
-}
 
 }  // namespace
 
@@ -101,13 +92,10 @@ void DirtyLimiter::end_migration() noexcept {
 }
 
 Result<void> DirtyLimiter::apply(std::optional<uint32_t> vcpu, uint64_t mib_per_s) noexcept {
-  const uint64_t limit = mib_per_s > UINT64_MAX / kMiB ? UINT64_MAX : mib_per_s * kMiB;
-  if (limit != 0) TERN_TRY(start());
+  if (mib_per_s != 0) TERN_TRY(start());
   {
     const MutexLock lock(mutex_);
-    for (uint32_t i = 0; i < limits_.size(); ++i) {
-      if (!vcpu || *vcpu == i) limits_[i].quota.set_limit(limit);
-    }
+    limits_.set(vcpu, mib_per_s);
     changed_.notify_all();
   }
   if (!needed()) stop();
@@ -116,8 +104,7 @@ Result<void> DirtyLimiter::apply(std::optional<uint32_t> vcpu, uint64_t mib_per_
 
 bool DirtyLimiter::needed() const noexcept {
   const MutexLock lock(mutex_);
-  return migrating_ || std::any_of(limits_.begin(), limits_.end(),
-                                   [](const Vcpu& v) { return v.quota.limit() != 0; });
+  return migrating_ || limits_.any();
 }
 
 Result<void> DirtyLimiter::start() noexcept {
@@ -148,7 +135,7 @@ void DirtyLimiter::stop() noexcept {
   {
     const MutexLock lock(mutex_);
     quit_ = true;
-    for (Vcpu& v : limits_) v = {};
+    limits_.clear();
     changed_.notify_all();
   }
   if (!thread_.joinable()) return;
@@ -178,7 +165,7 @@ void DirtyLimiter::run() noexcept {
       ticked = now;
       harvest = now - period_began >= period_;
       if (harvest) {
-        end_period(now - period_began);
+        limits_.end_period(now - period_began);
         period_began = now;
       } else {
         changed_.wait_for(mutex_, DirtyQuota::kTick);
@@ -196,62 +183,20 @@ void DirtyLimiter::run() noexcept {
 
 bool DirtyLimiter::tick(Nanoseconds took) noexcept {
   const std::vector<uint64_t> pages = view_->vcpu_dirty_pages();
-  if (pages.size() < limits_.size()) return false;
-  for (uint32_t i = 0; i < limits_.size(); ++i) {
-    Vcpu& v = limits_[i];
-    const uint64_t fresh = pages[i] - std::min(v.counted, pages[i]);
-    v.counted = pages[i];
-    v.period_pages += fresh;
-    if (v.quota.limit() == 0) continue;
-    const Nanoseconds run = v.quota.next(fresh * kTargetPageBytes, took);
-    if (run >= DirtyQuota::kTick) continue;
-    // First held, then running: its end needs no other wake-up than its own. One that may not run
-    // at all is held until the tick after the next, which comes in time to hold it on.
-    const Nanoseconds hold = run.count() == 0 ? 2 * DirtyQuota::kTick : DirtyQuota::kTick - run;
-    vcpus_.hold_vcpu(i, hold);
-    v.period_held += DirtyQuota::kTick - run;
-  }
+  if (pages.size() < limits_.vcpus()) return false;
+  for (const auto& [vcpu, time] : limits_.tick(pages, took)) vcpus_.hold_vcpu(vcpu, time);
   return true;
 }
 
-void DirtyLimiter::end_period(Nanoseconds took) noexcept {
-  for (Vcpu& v : limits_) {
-    v.rate = per_second(std::exchange(v.period_pages, 0) * kTargetPageBytes, took);
-    const double held = static_cast<double>(std::exchange(v.period_held, Nanoseconds(0)).count());
-    v.held = std::min(held / static_cast<double>(took.count()), 0.99);
-  }
-}
-
 std::vector<VcpuDirtyLimit> DirtyLimiter::query() const noexcept {
-  std::vector<VcpuDirtyLimit> limited;
-  if (failed_.load()) return limited;
+  if (failed_.load()) return {};
   const MutexLock lock(mutex_);
-  for (uint32_t i = 0; i < limits_.size(); ++i) {
-    const Vcpu& v = limits_[i];
-    if (v.quota.limit() != 0) limited.push_back({i, v.quota.limit() / kMiB, v.rate / kMiB});
-  }
-  return limited;
+  return limits_.query();
 }
 
 DirtyLimitFigures DirtyLimiter::figures() const noexcept {
   const MutexLock lock(mutex_);
-  uint64_t rates = 0;
-  uint64_t dirtying = 0;
-  double held = 0;
-  for (const Vcpu& v : limits_) {
-    rates += v.rate;
-    dirtying += v.rate != 0 ? 1 : 0;
-    held = std::max(held, v.held);
-  }
-  DirtyLimitFigures figures;
-  figures.held_percent = static_cast<uint32_t>(held * 100 + 0.5);
-  if (rates == 0) return figures;
-  const double full = static_cast<double>(kRingBytes) * 1e6 * static_cast<double>(dirtying) /
-                      static_cast<double>(rates);
-  // At the rate as it is, the ring fills in `full`, holds included; of that it is held so long.
-  figures.ring_full_time = static_cast<uint64_t>(full);
-  figures.throttle_time_per_round = static_cast<uint64_t>(full * held);
-  return figures;
+  return limits_.figures();
 }
 
 }  // namespace tern

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // DirtyLimiter: holds each vCPU that has a limit back so far that it dirties no more. How far is
-// policy/dirty_quota's word; what each vCPU dirtied, the tracker's.
+// policy/dirty_limits' word; what each vCPU dirtied, the tracker's.
 //
 //   mig/dirty-limit   while any vCPU has a limit: every tick (20 ms) it reads the counts and holds
 //                     vCPUs; every period (a second) it harvests, because a page counts again only
@@ -14,7 +14,7 @@
 
 #include "base/mutex.h"
 #include "base/thread_list.h"
-#include "migration/policy/dirty_quota.h"
+#include "migration/policy/dirty_limits.h"
 #include "tern/dirty_bitmap.h"
 #include "tern/dirty_limit.h"
 
@@ -38,15 +38,6 @@ class DirtyLimiter final : public DirtyLimit {
   void end_migration() noexcept override;
 
  private:
-  struct Vcpu {
-    DirtyQuota quota;
-    uint64_t counted = 0;       // pages, at the last tick
-    uint64_t period_pages = 0;  // in the present period
-    Nanoseconds period_held{0};
-    uint64_t rate = 0;  // bytes/s of the last period
-    double held = 0;    // share of it that it was held
-  };
-
   Result<void> check_index(std::optional<uint32_t> vcpu) const noexcept;
   Result<void> apply(std::optional<uint32_t> vcpu, uint64_t mib_per_s) noexcept
       TERN_REQUIRES(control_mutex_) TERN_EXCLUDES(mutex_);
@@ -56,7 +47,6 @@ class DirtyLimiter final : public DirtyLimit {
   void run() noexcept TERN_EXCLUDES(mutex_);
   /// Returns false when the counting has ended.
   bool tick(Nanoseconds took) noexcept TERN_REQUIRES(mutex_);
-  void end_period(Nanoseconds took) noexcept TERN_REQUIRES(mutex_);
   void fail(const Error& why) noexcept;
 
   DirtyHarvester& harvester_;
@@ -73,7 +63,7 @@ class DirtyLimiter final : public DirtyLimit {
 
   mutable Mutex mutex_;
   CondVar changed_;
-  std::vector<Vcpu> limits_ TERN_GUARDED_BY(mutex_);
+  DirtyLimits limits_ TERN_GUARDED_BY(mutex_);
   Nanoseconds period_ TERN_GUARDED_BY(mutex_) = Milliseconds(1000);
   bool quit_ TERN_GUARDED_BY(mutex_) = false;
   std::atomic<bool> failed_{false};

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/per_second.h"
+
 namespace tern {
 namespace {
 
@@ -52,8 +54,7 @@ void WindowBandwidth::look(uint64_t total_bytes, Nanoseconds now) noexcept {
   }
   const Nanoseconds dt = now - since_;
   if (dt < kWindow) return;
-  bytes_per_s_ = static_cast<uint64_t>(static_cast<double>(total_bytes - bytes_) * 1e9 /
-                                       static_cast<double>(dt.count()));
+  bytes_per_s_ = per_second(total_bytes - bytes_, dt);
   since_ = now;
   bytes_ = total_bytes;
 }

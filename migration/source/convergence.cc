@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "base/per_second.h"
+
 namespace tern {
 namespace {
 
@@ -10,11 +12,6 @@ constexpr Nanoseconds kTellPeriod = Milliseconds(1000);  // as QEMU: longer than
 constexpr Nanoseconds kRateTime = Milliseconds(50);      // shorter ones say little
 constexpr Nanoseconds kQemuTimer = Milliseconds(5000);   // QEMU 10.0's, for auto-converge
 constexpr uint32_t kMuchThrottle = 60;  // if nothing has changed by then, nothing will
-
-uint64_t per_second(uint64_t amount, Nanoseconds time) noexcept {
-  return static_cast<uint64_t>(static_cast<double>(amount) * 1e9 /
-                               static_cast<double>(time.count()));
-}
 
 }  // namespace
 

@@ -58,22 +58,27 @@ class Guest final : public VcpuControl {
   void hold_vcpu(uint32_t vcpu, Nanoseconds time) noexcept override {
     const std::lock_guard lock(mutex_);
     until_[vcpu] = std::chrono::steady_clock::now() + time;
+    ever_held_[vcpu] = ever_held_[vcpu] || time.count() > 0;
     changed_.notify_all();
   }
   bool held(uint32_t vcpu) {
     const std::lock_guard lock(mutex_);
     return std::chrono::steady_clock::now() < until_[vcpu];
   }
+  bool ever_held(uint32_t vcpu) {
+    const std::lock_guard lock(mutex_);
+    return ever_held_[vcpu];
+  }
 
  private:
-  /// 10 pages every 100 us or so: about 400 MiB/s if nobody interferes.
+  /// So much at a time that a limit of 1 MiB/s is passed however seldom a thread gets to run.
   void run(uint32_t vcpu) {
     std::unique_lock lock(mutex_);
     while (!quit_) {
       while (!quit_ && std::chrono::steady_clock::now() < until_[vcpu]) {
         changed_.wait_until(lock, until_[vcpu]);
       }
-      tracker_.pages[vcpu] += 10;
+      tracker_.pages[vcpu] += 1000;
       changed_.wait_for(lock, std::chrono::microseconds(100));
     }
   }
@@ -83,6 +88,7 @@ class Guest final : public VcpuControl {
   std::condition_variable changed_;
   bool quit_ = false;
   std::array<std::chrono::steady_clock::time_point, 2> until_{};
+  std::array<bool, 2> ever_held_{};
   std::array<std::thread, 2> threads_;
 };
 
@@ -93,38 +99,27 @@ struct DirtyLimiterTest : testing::Test {
   Guest guest{tracker};
   std::unique_ptr<DirtyHarvester> harvester = DirtyHarvester::create(tracker, null_log());
   std::unique_ptr<DirtyLimit> limit = *DirtyLimit::create({harvester.get(), &guest, ram});
-
-  /// What each vCPU writes until the first has written so many pages more.
-  std::array<uint64_t, 2> until_first_wrote(uint64_t count) {
-    const std::array<uint64_t, 2> before = {tracker.pages[0], tracker.pages[1]};
-    while (tracker.pages[0] - before[0] < count) std::this_thread::yield();
-    return {tracker.pages[0] - before[0], tracker.pages[1] - before[1]};
-  }
 };
 
-TEST_F(DirtyLimiterTest, a_vcpu_with_a_limit_is_slowed_down_and_the_other_is_not) {
-  ASSERT_TRUE(limit->set(1, 20));
-  until_first_wrote(10000);  // it is known now what they do
-  const auto [free, limited] = until_first_wrote(50000);
-  EXPECT_GT(free, 2 * limited);
-  EXPECT_GT(limited, 0u) << "it is not stopped";
+TEST_F(DirtyLimiterTest, a_vcpu_with_a_limit_is_held_and_goes_on_and_the_other_is_left_alone) {
+  ASSERT_TRUE(limit->set(1, 1));
+  while (!guest.held(1)) std::this_thread::yield();
+  const uint64_t wrote = tracker.pages[1];
+  while (tracker.pages[1] == wrote) std::this_thread::yield();
+  EXPECT_FALSE(guest.ever_held(0));
   const auto known = limit->query();
   ASSERT_EQ(known.size(), 1u);
   EXPECT_EQ(known[0].vcpu, 1u);
-  EXPECT_EQ(known[0].limit_rate, 20u);
+  EXPECT_EQ(known[0].limit_rate, 1u);
   ASSERT_EQ(limit->threads().size(), 1u);
   EXPECT_EQ(limit->threads()[0].name, "mig/dirty-limit");
 }
 
 TEST_F(DirtyLimiterTest, figures_come_with_the_first_period) {
   ASSERT_TRUE(limit->begin_migration());
-  ASSERT_TRUE(limit->limit_all(10, 50));
+  ASSERT_TRUE(limit->limit_all(1, 50));
+  // What they are is DirtyLimits' to say; that they come, and go with the limits, is seen here.
   while (limit->figures().held_percent == 0) std::this_thread::yield();
-  const DirtyLimitFigures figures = limit->figures();
-  EXPECT_GT(figures.ring_full_time, 0u);
-  EXPECT_LE(figures.throttle_time_per_round, figures.ring_full_time);
-  EXPECT_LE(figures.held_percent, 99u);
-  EXPECT_GT(limit->query().at(0).current_rate, 0u);
   limit->end_migration();
   EXPECT_EQ(limit->figures().held_percent, 0u);
 }
