@@ -37,7 +37,6 @@ class Convergence {
     uint64_t new_bytes = 0;  ///< that were clean before
     Nanoseconds took{0};
     uint64_t sent_bytes = 0;  ///< on the wire, since the beginning
-    bool ends_pass = false;
   };
   /// The tracker was harvested. May throttle the guest. Errors: of starting a thread.
   Result<void> looked(const Look& look) noexcept;

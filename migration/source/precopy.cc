@@ -376,8 +376,11 @@ Result<void> Precopy::iterate() noexcept {
   }
 }
 
+// The guest waits: nothing is thought about, everything that is found is sent.
 Result<void> Precopy::final_sync() noexcept {
-  TERN_TRY(harvest());
+  if (tracking_) {
+    TERN_TRY(context_.machine.tracker->harvest(sender_.dirty()).context("dirty sync"));
+  }
   begin_pass();
   decision_.final_dirty_bytes = sender_.pending_bytes();
   context_.progress.remaining.set(decision_.final_dirty_bytes);
