@@ -105,13 +105,15 @@ std::optional<DirtyRing::Entry> DirtyRing::peek() noexcept {
     // The kernel went on behind it: it came all the way round, unless it went on just here.
     overrun_ = published(position_ + entries_.size() - 1);
     if (overrun_) return std::nullopt;
-  } else if (lost_) {
-    find_position();
+  } else if (lost_ || position_ < holes_until_) {
+    skip_unpublished();
   }
   if (!published(position_)) return std::nullopt;
   lost_ = false;
-  const kvm_dirty_gfn& entry = entries_[position()];
-  return Entry{entry.slot, entry.offset};
+  // Atomic: a kernel that writes past the end may write just here.
+  kvm_dirty_gfn& entry = entries_[position()];
+  return Entry{std::atomic_ref<uint32_t>(entry.slot).load(std::memory_order_relaxed),
+               std::atomic_ref<__u64>(entry.offset).load(std::memory_order_relaxed)};
 }
 
 void DirtyRing::next() noexcept {
@@ -120,31 +122,48 @@ void DirtyRing::next() noexcept {
   if (++waiting_ == entries_.size()) overrun_ = true;
 }
 
-// Entries are reset in order, so the last one tells whether all were. One that the kernel wrote
-// since is taken for the worse.
-void DirtyRing::was_reset_in_part() noexcept {
-  if (waiting_ == 0 || flags(position_ - 1).load(std::memory_order_acquire) == 0) {
-    return was_reset();
-  }
-  while (flags(position_ - waiting_).load(std::memory_order_acquire) == 0) --waiting_;
-  overrun_ = true;
+// A reset looks at an entry and then clears it: what the vCPU, a whole lap ahead, publishes there
+// in between is gone, and the place stays empty. The vCPU has then filled all that was free before.
+bool DirtyRing::was_reset() noexcept {
+  if (waiting_ == 0) return false;
+  const bool lapped = published(position_ - waiting_ - 1);
+  // Entries are reset in order, so the last one tells whether all were. One that the kernel wrote
+  // since is taken for the worse.
+  overrun_ = flags(position_ - 1).load(std::memory_order_acquire) != 0;
+  if (overrun_) return false;
+  waiting_ = 0;
+  // In the next lap, and behind it what was written over.
+  if (lapped) holes_until_ = position_ + 2 * entries_.size();
+  return lapped;
 }
 
-// The first entry that is published behind position_. Those between were written over: they are
-// given back with the rest, which protects pages that are protected already.
-void DirtyRing::find_position() noexcept {
+// Up to the first entry that is published behind position_. Those between were written over or
+// cleared: they are given back with the rest, which protects pages that are protected already.
+void DirtyRing::skip_unpublished() noexcept {
   const uint64_t end = position_ + entries_.size() - waiting_;
   uint64_t found = position_;
   while (found < end && !published(found)) ++found;
   if (found == end) return;
   // The kernel publishes in order: what it published before this one is visible now.
-  while (found > position_ && published(found - 1)) --found;
-  while (position_ < found) next();
+  while (position_ < found && !published(position_)) next();
 }
 
+// It resets from where it is, which nobody here knows, up to the only entry that may not be reset.
 void DirtyRing::give_up() noexcept {
-  position_ -= waiting_;
-  for (uint64_t i = 0; i < entries_.size(); ++i) prepare_reset(position_ + i);
+  for (uint64_t i = 1; i < entries_.size(); ++i) prepare_reset(position_ + i);
+  flags(position_).store(0, std::memory_order_release);
+}
+
+void DirtyRing::was_given_up() noexcept {
+  // An entry behind position_ that is left as if it were noted would be reset before it was
+  // published, a lap from now. The kernel would then count more entries given back than it has
+  // written, and take the ring for full for ever.
+  for (uint64_t i = 0; i < entries_.size(); ++i) {
+    flags(position_ + i).store(0, std::memory_order_release);
+  }
+  waiting_ = 0;
+  holes_until_ = 0;
+  overrun_ = false;
   lost_ = true;
 }
 
@@ -215,20 +234,29 @@ Result<void> KvmRings::reset() noexcept {
     vcpu->last.reset();
   }
   if (waiting != 0 && !any_overrun()) {
-    uint64_t done = 0;
-    // A signal may end it early; nothing at all tells that something is in the way.
-    for (uint64_t more = 1; more != 0 && done < waiting; done += more) {
-      more = TERN_TRY(host_->reset());
-    }
-    for (auto& vcpu : vcpus_) {
-      if (done >= waiting) {
-        vcpu->ring.was_reset();
-      } else {
-        vcpu->ring.was_reset_in_part();
-      }
-    }
+    (void)TERN_TRY(reset_entries(waiting));
+    TERN_TRY(check_rings());
   }
   return any_overrun() ? recover() : Result<void>();
+}
+
+// A signal may end a reset early, even with nothing done; it is delivered then, and the next one is
+// not ended by it. Twice nothing tells that something is in the way.
+Result<uint64_t> KvmRings::reset_entries(uint64_t at_most) noexcept {
+  uint64_t done = 0;
+  for (int fruitless = 0; fruitless < 2 && done < at_most;) {
+    const uint64_t more = TERN_TRY(host_->reset());
+    fruitless = more == 0 ? fruitless + 1 : 0;
+    done += more;
+  }
+  return done;
+}
+
+// After a reset.
+Result<void> KvmRings::check_rings() noexcept {
+  bool lapped = false;
+  for (auto& vcpu : vcpus_) lapped |= vcpu->ring.was_reset();
+  return lapped ? protect_all() : Result<void>();
 }
 
 bool KvmRings::any_overrun() const noexcept {
@@ -247,9 +275,11 @@ Result<void> KvmRings::recover() noexcept {
     vcpu->ring.give_up();
     vcpu->recoveries.fetch_add(1);
   }
-  (void)TERN_TRY(host_->reset());
-  for (auto& vcpu : vcpus_) vcpu->ring.was_reset();
-  return {};
+  (void)TERN_TRY(reset_entries(UINT64_MAX));
+  for (auto& vcpu : vcpus_) {
+    if (vcpu->ring.overrun()) vcpu->ring.was_given_up();
+  }
+  return check_rings();  // the others run: one may have been overrun just now
 }
 
 // What a ring did not say may be any page.

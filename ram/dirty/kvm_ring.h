@@ -19,9 +19,10 @@
 // longer agree on the position, so that the vCPU would be kept out for ever. A ring of which every
 // entry was read since the last reset, or that does not take all back, is taken for overrun: all
 // pages are protected anew and count as dirty, and when its vCPU stands still (ring_full) the
-// positions are made to agree again.
-// Not every overrun is found: docs/dirty-tracking.md. A vCPU that is kept out for nothing is the
-// sign of one that was not, and ends tracking with an error.
+// positions are made to agree again. A ring that was filled to where a reset began is not overrun,
+// but what the kernel published there may be gone: see was_reset.
+// A vCPU that is kept out for nothing would be the sign of an overrun that was not found, and ends
+// tracking with an error.
 #pragma once
 
 #include <linux/kvm.h>
@@ -57,20 +58,18 @@ class DirtyRing {
   std::optional<Entry> peek() noexcept;
   /// The entry that peek() showed has been noted.
   void next() noexcept;
-  /// After KVM_RESET_DIRTY_RINGS: the kernel has these back.
-  void was_reset() noexcept {
-    waiting_ = 0;
-    overrun_ = false;
-  }
-  /// After one that gave fewer entries back than there were: was_reset(), or overrun if some of
-  /// these were written over before.
-  void was_reset_in_part() noexcept;
+  /// After KVM_RESET_DIRTY_RINGS: the kernel has those back that were noted, or the ring is
+  /// overrun, if some of these were written over before. true: an entry that was never seen may be
+  /// gone.
+  [[nodiscard]] bool was_reset() noexcept;
 
   /// Nothing that is read from it can be relied on.
   bool overrun() const noexcept { return overrun_; }
-  /// Of a ring that is overrun and whose vCPU stands still: prepares all of it to be reset; then
-  /// the kernel has all of it back, and where it goes on is seen when it does.
+  /// Of a ring that is overrun and whose vCPU stands still: prepares it so that a reset takes the
+  /// kernel to where this reads, whatever the kernel has done. After that reset, was_given_up():
+  /// where the kernel goes on writing is seen when it does.
   void give_up() noexcept;
+  void was_given_up() noexcept;
   /// The vCPU is kept out and nothing was published: entries that were written over still count.
   /// Prepares some of these to be reset. Does nothing if that is not so.
   void give_back_unseen() noexcept;
@@ -85,13 +84,14 @@ class DirtyRing {
   std::atomic_ref<uint32_t> flags(uint64_t position) const noexcept;
   bool published(uint64_t position) const noexcept;
   void prepare_reset(uint64_t position) noexcept;
-  void find_position() noexcept;
+  void skip_unpublished() noexcept;
 
   std::span<kvm_dirty_gfn> entries_;
   uint64_t position_ = 0;
   uint64_t waiting_ = 0;  // position_ - waiting_ is where the kernel resets next
   bool overrun_ = false;
-  bool lost_ = false;  // the kernel goes on somewhere behind position_
+  bool lost_ = false;         // the kernel goes on somewhere behind position_
+  uint64_t holes_until_ = 0;  // up to there a place may be empty although the kernel wrote it
 };
 
 /// Where the rings are and who resets them: the kernel, or a test.
@@ -148,6 +148,8 @@ class KvmRings final : public KvmRingTracker {
   Result<void> reset() noexcept TERN_REQUIRES(mutex_);
   Result<void> discard() noexcept TERN_REQUIRES(mutex_);
   void check_kept_out(uint32_t vcpu) noexcept TERN_REQUIRES(mutex_);
+  Result<uint64_t> reset_entries(uint64_t at_most) noexcept TERN_REQUIRES(mutex_);
+  Result<void> check_rings() noexcept TERN_REQUIRES(mutex_);
   bool any_overrun() const noexcept TERN_REQUIRES(mutex_);
   Result<void> recover() noexcept TERN_REQUIRES(mutex_);
   Result<void> protect_all() noexcept TERN_REQUIRES(mutex_);

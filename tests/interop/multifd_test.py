@@ -7,54 +7,27 @@ usage: multifd_test.py BUILD_DIR
 import itertools
 import os
 import sys
-import tempfile
-import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import tap
-from peers import QmpError, content, find_qemu, qemu_none, read_file, tern_none, write_file
+from peers import QmpError
 from pki import Pki
+from ram_pair import RamPair
 
-BUILD = None
-QEMU = find_qemu()
-SIZE = 16 << 20
 METHODS = ("none", "zlib", "zstd")
 CHANNELS = (1, 2, 8)
 
 
-class Multifd(unittest.TestCase):
+class Multifd(RamPair):
     @classmethod
     def setUpClass(cls):
-        if QEMU is None:
-            raise unittest.SkipTest("no qemu-system-x86_64 on this machine")
-        cls.directory = tempfile.TemporaryDirectory(prefix="tern-multifd-")
-        cls.dir = cls.directory.name
-        cls.vmm = os.path.join(BUILD, "tools", "tern-vmm")
+        super().setUpClass()
         cls.pki = Pki(os.path.join(cls.dir, "pki"))
-        cls.kinds = {kind: content(kind, SIZE) for kind in ("mixed", "random", "zero")}
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.directory.cleanup()
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def prepare(self, kind):
-        write_file(self.path("a.ram"), self.kinds[kind])
-        write_file(self.path("b.ram"), b"\xaa" * SIZE)  # not zero: a page that is not sent shows
 
     def tern(self, name, *extra):
         extra = [*extra, "--exit-on-error", "off"] if "--incoming" in extra else extra
-        return tern_none(self.vmm, self.dir, name, self.path(name + ".ram"), SIZE, *extra)
-
-    def qemu(self, name, *extra):
-        return qemu_none(QEMU, self.dir, name, self.path(name + ".ram"), SIZE, *extra)
-
-    def uri_of(self, destination):
-        address = destination.qmp("query-migrate")["socket-address"][0]
-        return f"tcp:{address['host']}:{address['port']}"
+        return super().tern(name, *extra)
 
     def configure(self, side, method="none", channels=2, **more):
         side.qmp.capabilities(multifd=True, return_path=more.pop("return_path", True))
@@ -73,9 +46,7 @@ class Multifd(unittest.TestCase):
         return a.qmp.migration_end()
 
     def check(self, a, b, info):
-        self.assertEqual(info["status"], "completed", f"{info} {a.output()} {b.output()}")
-        self.assertEqual(b.qmp.migration_end()["status"], "completed", b.output())
-        self.assertTrue(read_file(self.path("a.ram")) == read_file(self.path("b.ram")), "RAM differs")
+        self.arrived(a, b, info)
         self.assertGreater(info["ram"]["multifd-bytes"], 0)
 
     def test_tern_to_qemu(self):
@@ -200,5 +171,5 @@ class Multifd(unittest.TestCase):
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    BUILD = sys.argv[1]
+    RamPair.build = sys.argv[1]
     sys.exit(tap.main(Multifd))

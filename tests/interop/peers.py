@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the interop tests drive: QEMU and tern-vmm as processes, both over QMP."""
+import functools
 import json
 import os
 import shutil
@@ -146,6 +147,7 @@ def tern_none(tern_vmm, directory, name, ram_path, size, *extra):
                     *extra], directory, name)
 
 
+@functools.lru_cache(maxsize=4)
 def content(kind, size, seed=1):
     """RAM content by kind: random, zero, mixed."""
     import random

@@ -10,18 +10,14 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
-import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import tap
-from peers import PAGE, Process, QmpError, content, find_qemu, qemu_none, read_file, tern_none, write_file
+from peers import PAGE, Process, QmpError, read_file, write_file
+from ram_pair import SIZE, RamPair
 
-BUILD = None
-QEMU = find_qemu()
-SIZE = 16 << 20
 HOT = 4 << 20  # where the memory begins that is written again and again
 HOT_PAGES = 64
 
@@ -128,35 +124,7 @@ def only_one_block(stream, block, size):
     return b"".join(out), kinds
 
 
-class Xbzrle(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        if QEMU is None:
-            raise unittest.SkipTest("no qemu-system-x86_64 on this machine")
-        cls.directory = tempfile.TemporaryDirectory(prefix="tern-xbzrle-")
-        cls.dir = cls.directory.name
-        cls.vmm = os.path.join(BUILD, "tools", "tern-vmm")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.directory.cleanup()
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def prepare(self, kind):
-        write_file(self.path("a.ram"), content(kind, SIZE))
-        write_file(self.path("b.ram"), b"\xaa" * SIZE)  # not zero: a page that is not sent shows
-
-    def tern(self, name, *extra):
-        return tern_none(self.vmm, self.dir, name, self.path(name + ".ram"), SIZE, *extra)
-
-    def qemu(self, name, *extra):
-        return qemu_none(QEMU, self.dir, name, self.path(name + ".ram"), SIZE, *extra)
-
-    def same_ram(self):
-        self.assertTrue(read_file(self.path("a.ram")) == read_file(self.path("b.ram")), "RAM differs")
-
+class Xbzrle(RamPair):
     def write_until(self, source, qtest, enough, deadline=60, slow=None):
         """Writes here and there in the hot pages until query-migrate shows what is wanted; then lets the
         migration end. After the first pass the source has the bandwidth `slow`: a pass over patches must
@@ -195,13 +163,11 @@ class Xbzrle(unittest.TestCase):
             if capability == "compress":
                 b.qmp.capabilities(compress=True)
             b.qmp("migrate-incoming", uri="tcp:127.0.0.1:0")
-            address = b.qmp("query-migrate")["socket-address"][0]
             a.qmp.capabilities(**{capability: True}, return_path=True)
             a.qmp("migrate-set-parameters", max_bandwidth=32 << 20, downtime_limit=0)
-            a.qmp("migrate", uri=f"tcp:{address['host']}:{address['port']}")
+            a.qmp("migrate", uri=self.uri_of(b))
             info = self.write_until(a, Qtest(self.path("a.qtest")), enough)
-            self.assertEqual(b.qmp.migration_end()["status"], "completed", b.output())
-            self.same_ram()
+            self.arrived(a, b, info)
             return info
 
     def test_patches_of_tern_are_read_by_qemu(self):
@@ -217,7 +183,7 @@ class Xbzrle(unittest.TestCase):
         records there were of each kind."""
         size = 32 << 20
         stream = self.path("stream")
-        with Process([QEMU, "-nodefaults", "-display", "none", "-machine", "pc", "-S", "-m", "32",
+        with Process([self.binary, "-nodefaults", "-display", "none", "-machine", "pc", "-S", "-m", "32",
                       "-qtest", f"unix:{self.path('pc.qtest')},server=on,wait=off", "-qtest-log", "/dev/null",
                       "-qmp", f"unix:{self.dir}/pc.qmp,server=on,wait=off"], self.dir, "pc") as pc:
             qtest = Qtest(self.path("pc.qtest"))
@@ -228,15 +194,14 @@ class Xbzrle(unittest.TestCase):
             self.write_until(pc, qtest, enough, slow=1 << 18)
             pc.qmp("pmemsave", val=0, size=size, filename=self.path("pc.saved"))
         inspected = self.path(f"inspected-{capability}")
-        shown = subprocess.run([os.path.join(BUILD, "tools", "tern"), "inspect", "--ram-to", inspected, stream],
+        shown = subprocess.run([os.path.join(self.build, "tools", "tern"), "inspect", "--ram-to", inspected, stream],
                                capture_output=True, text=True)
         self.assertEqual(shown.returncode, 0, shown.stderr)
         with open(stream, "rb") as f:
             ours, kinds = only_one_block(f.read(), b"pc.ram", size)
         write_file(self.path("ours"), ours)
         write_file(self.path("pc.ram"), b"\xaa" * size)
-        with tern_none(self.vmm, self.dir, "b", self.path("pc.ram"), size, *options,
-                       "--incoming", f"exec:cat {self.path('ours')}") as b:
+        with self.tern("pc", *options, "--incoming", f"exec:cat {self.path('ours')}", size=size) as b:
             self.assertEqual(b.qmp.migration_end()["status"], "completed", b.output())
         saved = read_file(self.path("pc.saved"))
         for loaded in (read_file(self.path("pc.ram")), read_file(os.path.join(inspected, "pc.ram"))):
@@ -263,15 +228,12 @@ class Xbzrle(unittest.TestCase):
             b.qmp.capabilities(compress=True)
             b.qmp("migrate-set-parameters", decompress_threads=3)
             b.qmp("migrate-incoming", uri="tcp:127.0.0.1:0")
-            address = b.qmp("query-migrate")["socket-address"][0]
             a.qmp.capabilities(compress=True, return_path=True)
             a.qmp("migrate-set-parameters", max_bandwidth=1 << 30, compress_threads=2, **settings)
-            a.qmp("migrate", uri=f"tcp:{address['host']}:{address['port']}")
+            a.qmp("migrate", uri=self.uri_of(b))
             info = a.qmp.migration_end()
-            self.assertEqual(info["status"], "completed", f"{info} {a.output()} {b.output()}")
-            self.assertEqual(b.qmp.migration_end()["status"], "completed", b.output())
-        self.same_ram()
-        return info
+            self.arrived(a, b, info)
+            return info
 
     def test_compressed_pages_both_ways(self):
         for source, destination in (("tern", "qemu"), ("qemu", "tern"), ("tern", "tern")):
@@ -286,9 +248,8 @@ class Xbzrle(unittest.TestCase):
         self.prepare("mixed")
         with self.qemu("a") as a, self.tern("b", "--incoming", "defer", "--exit-on-error", "off") as b:
             b.qmp("migrate-incoming", uri="tcp:127.0.0.1:0")
-            address = b.qmp("query-migrate")["socket-address"][0]
             a.qmp.capabilities(compress=True)
-            a.qmp("migrate", uri=f"tcp:{address['host']}:{address['port']}")
+            a.qmp("migrate", uri=self.uri_of(b))
             b.qmp.migration_end()
             self.assertIn("compress is off here", b.qmp("query-migrate")["error-desc"])
 
@@ -305,5 +266,5 @@ class Xbzrle(unittest.TestCase):
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    BUILD = sys.argv[1]
+    RamPair.build = sys.argv[1]
     sys.exit(tap.main(Xbzrle))

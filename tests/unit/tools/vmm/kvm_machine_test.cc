@@ -144,19 +144,25 @@ TEST_F(KvmMachine, a_pace_is_kept_and_does_not_keep_it_from_stopping) {
   EXPECT_GT(block.params.ticks_per_page, 1'000'000U);  // a second is at least that on any TSC
 }
 
-TEST_F(KvmMachine, the_dirty_log_sees_the_guest_and_the_vmm) {
-  Vm vm(with(kGuest));
-  const auto tracker = must(vm.machine->make_tracker(null_log()));
-  vm.machine->memory().set_tracker(tracker.get());
+/// What is dirty after the guest went over its range once and the VMM wrote to 0x1ff000.
+DirtyBitmap dirty_after_a_round(Vm& vm, DirtyTracker& tracker) {
+  vm.machine->memory().set_tracker(&tracker);
   must(vm.machine->resume_all());
   vm.line.read(1);
-  must(tracker->start(vm.machine->ram()));
+  must(tracker.start(vm.machine->ram()));
   DirtyBitmap dirty(vm.machine->ram());
   vm.line.drain();
   vm.line.read(3);  // a whole round lies between the second and the third
   must(vm.machine->memory().fill(0x1ff000, 1, std::byte{1}));
   must(vm.machine->pause_all(RunState::paused));
-  must(tracker->harvest(dirty));
+  must(tracker.harvest(dirty));
+  return dirty;
+}
+
+TEST_F(KvmMachine, the_dirty_log_sees_the_guest_and_the_vmm) {
+  Vm vm(with(kGuest));
+  const auto tracker = must(vm.machine->make_tracker(null_log()));
+  const DirtyBitmap dirty = dirty_after_a_round(vm, *tracker);
   for (uint64_t page = 0x100; page < 0x120; ++page) EXPECT_TRUE(dirty.block(0).test(page)) << page;
   EXPECT_TRUE(dirty.block(0).test(0)) << "the round count";
   EXPECT_TRUE(dirty.block(0).test(0x1ff)) << "the VMM's own write";
@@ -169,16 +175,7 @@ TEST_F(KvmMachine, the_dirty_rings_see_the_guest_and_who_of_it_wrote) {
   options.dirty_ring = 65536;
   Vm vm(options);
   const auto tracker = must(vm.machine->make_tracker(null_log()));
-  vm.machine->memory().set_tracker(tracker.get());
-  must(vm.machine->resume_all());
-  vm.line.read(1);
-  must(tracker->start(vm.machine->ram()));
-  DirtyBitmap dirty(vm.machine->ram());
-  vm.line.drain();
-  vm.line.read(3);  // a whole round lies between the second and the third
-  must(vm.machine->memory().fill(0x1ff000, 1, std::byte{1}));
-  must(vm.machine->pause_all(RunState::paused));
-  must(tracker->harvest(dirty));
+  const DirtyBitmap dirty = dirty_after_a_round(vm, *tracker);
   for (uint64_t page = 0x100; page < 0x110; ++page) EXPECT_TRUE(dirty.block(0).test(page)) << page;
   EXPECT_TRUE(dirty.block(0).test(0x1ff)) << "the VMM's own write";
   EXPECT_FALSE(dirty.block(0).test(0x150));
