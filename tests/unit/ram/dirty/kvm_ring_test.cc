@@ -7,10 +7,8 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "tests/unit/ram/dirty/kvm_guest.h"
@@ -60,6 +58,25 @@ class KvmRing : public testing::Test {
     guest_->set_range(first * kPage, last * kPage);
     guest_->run_round();
   }
+  /// Twenty rounds of a guest at full speed, with the service and a harvester beside it.
+  void copy_equals_ram() {
+    start();
+    Service service(*tracker_);
+    Shadow shadow(*ram_);
+    guest_->set_range(16 * kPage, kPages * kPage);
+    guest_->on_ring_full([this] { EXPECT_TRUE(tracker_->ring_full(0)); });
+    guest_->run_free();
+    uint64_t copied = 0;
+    while (guest_->rounds() < 20 && !HasFailure()) copied += shadow.update(*tracker_);
+    guest_->end();
+    copied += shadow.update(*tracker_);
+    EXPECT_EQ(shadow.stale(), Pages{});
+    EXPECT_GT(copied, 0u);
+    EXPECT_EQ(service.end(), "");
+    // A ring that is overrun goes on saying that all is dirty until its vCPU has called for help.
+    if (tracker_->ring_full_exits(0) != 0) return;
+    EXPECT_EQ(shadow.update(*tracker_), 0u);
+  }
   uint32_t limit_ = 0;
   std::unique_ptr<TestRam> ram_;
   std::unique_ptr<KvmGuest> guest_;
@@ -86,19 +103,7 @@ TEST_F(KvmRing, the_guests_writes_are_reported_once_and_counted) {
 
 TEST_F(KvmRing, a_copy_fed_by_harvests_equals_ram_of_a_guest_at_full_speed) {
   make(limit_);
-  start();
-  Service service(*tracker_);
-  Shadow shadow(*ram_);
-  guest_->set_range(16 * kPage, kPages * kPage);
-  guest_->run_free();
-  uint64_t copied = 0;
-  while (guest_->rounds() < 20 && !HasFailure()) copied += shadow.update(*tracker_);
-  guest_->end();
-  copied += shadow.update(*tracker_);
-  EXPECT_EQ(shadow.stale(), Pages{});
-  EXPECT_GT(copied, 0u);
-  EXPECT_EQ(service.end(), "");
-  EXPECT_EQ(shadow.update(*tracker_), 0u);
+  copy_equals_ram();
 }
 
 TEST_F(KvmRing, sizes_that_cannot_be_and_late_calls_are_refused) {
@@ -144,35 +149,7 @@ TEST_F(KvmRing, a_real_ring_that_is_full_loses_nothing) {
 // (docs/dirty-tracking.md).
 TEST_F(KvmRing, a_copy_equals_ram_although_the_ring_is_full_all_the_time) {
   make(1024);
-  start();
-  Service service(*tracker_);
-  Shadow shadow(*ram_);
-  guest_->set_range(16 * kPage, kPages * kPage);
-  std::atomic<int> rounds = 0;
-  std::jthread guest([&](const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      const uint32_t exit = guest_->run_to_exit();
-      if (exit == KVM_EXIT_DIRTY_RING_FULL) {
-        EXPECT_TRUE(tracker_->ring_full(0));
-      } else {
-        EXPECT_EQ(exit, static_cast<uint32_t>(KVM_EXIT_IO));
-        ++rounds;
-      }
-    }
-  });
-  DirtyBitmap probe(ram_->blocks());
-  while (rounds < 20 && !HasFailure()) {
-    const auto got = tracker_->harvest(probe);
-    EXPECT_TRUE(got) << "after " << rounds << " rounds: " << got.error().message();
-    shadow.copy_all(probe);
-  }
-  guest.request_stop();
-  guest.join();
-  const auto got = tracker_->harvest(probe);
-  ASSERT_TRUE(got) << got.error().message();
-  shadow.copy_all(probe);
-  EXPECT_EQ(shadow.stale(), Pages{});
-  EXPECT_EQ(service.end(), "");
+  copy_equals_ram();
 }
 
 }  // namespace

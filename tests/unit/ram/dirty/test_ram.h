@@ -250,11 +250,6 @@ class Shadow {
     map_.block(0).clear_run({0, ram_.pages()});
     return pages.size();
   }
-  /// Copies what a harvest reported, and clears it.
-  void copy_all(DirtyBitmap& reported) {
-    for (uint64_t page : dirty_pages(reported.block(0))) copy(page);
-    reported.block(0).clear_run({0, ram_.pages()});
-  }
   /// Pages whose content is not what we have.
   std::vector<uint64_t> stale() const {
     std::vector<uint64_t> pages;
