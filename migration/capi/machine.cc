@@ -42,8 +42,17 @@ Result<std::shared_ptr<MachineParts>> MachineParts::create(
   }
   TERN_TRY(parts->read_devices(options));
   TERN_TRY(parts->read_observers(options));
+  TERN_TRY(parts->make_dirty_limit());
   parts->adopt();
   return parts;
+}
+
+Result<void> MachineParts::make_dirty_limit() noexcept {
+  if (machine_.harvester == nullptr || vcpus_->vcpu_count() == 0) return {};
+  dirty_limit_ = TERN_TRY(DirtyLimit::create(
+      {.harvester = machine_.harvester, .vcpus = vcpus_.get(), .ram = ram_, .log = machine_.log}));
+  machine_.dirty_limit = dirty_limit_.get();
+  return {};
 }
 
 Result<void> MachineParts::read_devices(const tern_machine_options& options) noexcept {
@@ -120,6 +129,33 @@ int tern_machine_create(const tern_machine_options* options, tern_machine** out,
 }
 
 void tern_machine_free(tern_machine* machine) noexcept { delete machine; }
+
+int tern_machine_set_vcpu_dirty_limit(tern_machine* machine, int64_t vcpu, uint64_t mib_per_s,
+                                      tern_error** error) noexcept {
+  return answer_of(error, [&]() -> Result<void> {
+    TERN_TRY(need({{"machine", machine}}));
+    if (vcpu < -1 || vcpu > UINT32_MAX) {
+      return Error(ErrorCode::invalid_argument, "there is no vCPU " + std::to_string(vcpu));
+    }
+    DirtyLimit* limit = machine->parts->machine().dirty_limit;
+    if (limit == nullptr) {
+      return Error(ErrorCode::unsupported,
+                   "this machine has no vCPUs that can be held back, or no tracker");
+    }
+    return limit->set(vcpu < 0 ? std::nullopt : std::optional(static_cast<uint32_t>(vcpu)),
+                      mib_per_s);
+  });
+}
+
+size_t tern_machine_vcpu_dirty_limits(const tern_machine* machine, tern_vcpu_dirty_limit* limits,
+                                      size_t count) noexcept {
+  if (machine == nullptr || machine->parts->machine().dirty_limit == nullptr) return 0;
+  const auto known = machine->parts->machine().dirty_limit->query();
+  for (size_t i = 0; limits != nullptr && i < std::min(count, known.size()); ++i) {
+    limits[i] = {known[i].vcpu, 0, known[i].limit_rate, known[i].current_rate};
+  }
+  return known.size();
+}
 
 int tern_machine_pause(tern_machine* machine, tern_pause_guard** out, tern_error** error) noexcept {
   if (out != nullptr) *out = nullptr;

@@ -9,6 +9,7 @@
 #include "migration/capi/callbacks.h"
 #include "migration/capi/tracker.h"
 #include "tern/c/machine.h"
+#include "tern/dirty_limit.h"
 #include "tern/machine.h"
 
 namespace tern::capi {
@@ -26,6 +27,7 @@ class MachineParts {
 
  private:
   MachineParts() noexcept = default;
+  Result<void> make_dirty_limit() noexcept;
   Result<void> read_devices(const tern_machine_options& options) noexcept;
   Result<void> read_observers(const tern_machine_options& options) noexcept;
   void adopt() noexcept;
@@ -37,6 +39,7 @@ class MachineParts {
   std::unique_ptr<ClockAdapter> clock_;
   std::vector<RamBlock> ram_;
   std::unique_ptr<VcpuAdapter> vcpus_;
+  std::unique_ptr<DirtyLimit> dirty_limit_;  // where vCPUs can be held and something tracks
   std::vector<std::unique_ptr<DeviceAdapter>> devices_;
   std::vector<DeviceSection*> device_pointers_;
   std::vector<std::unique_ptr<UnplugAdapter>> unplug_;

@@ -287,6 +287,53 @@ static void a_switchover_waits_for_the_device_both_sides_and_the_operator(void) 
   guest_delete(there);
 }
 
+static void a_vcpu_is_held_to_its_dirty_limit(void) {
+  char address[128];
+  tern_tracker* sync = NULL;
+  if (tern_tracker_write_protect(TERN_WRITE_PROTECT_SYNC, NULL, &sync, NULL) != TERN_OK) {
+    printf("# no write protection by faults here: nothing tells which vCPU wrote\n");
+    return;
+  }
+  tern_tracker_free(sync);
+  struct guest* here = guest_new(TERN_RUN_STATE_RUNNING, GUEST_COUNTED, GUEST_TELLS_EVENTS);
+  struct guest* there = guest_new(TERN_RUN_STATE_INMIGRATE, GUEST_UNTRACKED, GUEST_TELLS_EVENTS);
+  CHECK(tern_machine_set_vcpu_dirty_limit(there->machine, -1, 1, NULL) == TERN_ERROR_UNSUPPORTED);
+  CHECK(tern_machine_set_vcpu_dirty_limit(here->machine, 1, 1, NULL) ==
+        TERN_ERROR_INVALID_ARGUMENT);
+  CHECK(tern_machine_vcpu_dirty_limits(here->machine, NULL, 0) == 0);
+  CHECK_OK(tern_machine_set_vcpu_dirty_limit(here->machine, -1, 1, &error));
+  guest_wait_held(here);
+  tern_vcpu_dirty_limit limit = {0};
+  CHECK(tern_machine_vcpu_dirty_limits(here->machine, &limit, 1) == 1);
+  CHECK(limit.vcpu == 0 && limit.limit_rate == 1);
+  CHECK_OK(tern_machine_set_vcpu_dirty_limit(here->machine, 0, 0, &error));
+  CHECK(tern_machine_vcpu_dirty_limits(here->machine, NULL, 0) == 0);
+  guest_wait_rounds(here, 1);
+
+  // And as a migration uses it.
+  tern_settings* settings = tern_settings_new();
+  tern_destination* destination = NULL;
+  tern_source* source = NULL;
+  CHECK_OK(tern_settings_set(settings, "dirty-limit", "on", &error));
+  CHECK_OK(tern_destination_create(there->machine, NULL, &destination, &error));
+  CHECK_OK(tern_destination_listen(destination, socket_address(address, sizeof address, "limit"),
+                                   &error));
+  CHECK_OK(tern_source_create(here->machine, settings, &source, &error));
+  CHECK_OK(tern_source_start(source, address, &error));
+  CHECK_OK(tern_source_wait(source, &error));
+  CHECK_OK(tern_destination_wait(destination, &error));
+  check_statistics(source);
+  guest_stop(there);
+  CHECK(guest_wrong_pages(there) == 0);
+  tern_settings_free(settings);
+  tern_source_free(source);
+  tern_destination_free(destination);
+  guest_close(here);
+  guest_close(there);
+  guest_delete(here);
+  guest_delete(there);
+}
+
 int main(void) {
   if (mkdtemp(folder) == NULL) {
     perror(folder);
@@ -303,6 +350,7 @@ int main(void) {
            a_device_that_refuses_is_named_on_both_sides);
   run_case("a_switchover_waits_for_the_device_both_sides_and_the_operator",
            a_switchover_waits_for_the_device_both_sides_and_the_operator);
+  run_case("a_vcpu_is_held_to_its_dirty_limit", a_vcpu_is_held_to_its_dirty_limit);
   run_qmp_cases();
   printf("1..%d\n", cases);
   rmdir(folder);

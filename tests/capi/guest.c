@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #if defined(__clang__)
 #define RACES_WITH_MIGRATION __attribute__((no_sanitize("thread")))
@@ -19,14 +20,28 @@ enum { PAGE = TERN_TARGET_PAGE_BYTES, BURST = 32 };
 // A page that is read while it is written is dirty and sent again: that race is the trade.
 RACES_WITH_MIGRATION static void write_page(uint8_t* ram, uint64_t page) { ++ram[page * PAGE]; }
 
+static int is_held(const struct guest* guest) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec < guest->held_until.tv_sec ||
+         (now.tv_sec == guest->held_until.tv_sec && now.tv_nsec < guest->held_until.tv_nsec);
+}
+
 static void* guest_main(void* opaque) {
   struct guest* guest = opaque;
+  pthread_mutex_lock(&guest->mutex);
+  guest->thread_id = gettid();
+  pthread_mutex_unlock(&guest->mutex);
   for (;;) {
     pthread_mutex_lock(&guest->mutex);
     guest->writing = 0;
     pthread_cond_broadcast(&guest->changed);
-    while (!guest->quit && guest->state != TERN_RUN_STATE_RUNNING)
-      pthread_cond_wait(&guest->changed, &guest->mutex);
+    while (!guest->quit && (guest->state != TERN_RUN_STATE_RUNNING || is_held(guest))) {
+      if (guest->state == TERN_RUN_STATE_RUNNING)
+        pthread_cond_timedwait(&guest->changed, &guest->mutex, &guest->held_until);
+      else
+        pthread_cond_wait(&guest->changed, &guest->mutex);
+    }
     const int quit = guest->quit;
     guest->writing = 1;
     pthread_mutex_unlock(&guest->mutex);
@@ -69,6 +84,24 @@ static int resume_all(void* user, tern_error** error) {
   (void)error;
   set_state(user, TERN_RUN_STATE_RUNNING);
   return TERN_OK;
+}
+
+static uint32_t vcpu_count(void* user) {
+  (void)user;
+  return 1;
+}
+
+static void hold_vcpu(void* user, uint32_t vcpu, int64_t ns) {
+  struct guest* guest = user;
+  (void)vcpu;
+  pthread_mutex_lock(&guest->mutex);
+  clock_gettime(CLOCK_MONOTONIC, &guest->held_until);
+  ns += guest->held_until.tv_nsec;
+  guest->held_until.tv_sec += (time_t)(ns / 1000000000);
+  guest->held_until.tv_nsec = (long)(ns % 1000000000);
+  if (ns > 0) ++guest->holds;
+  pthread_cond_broadcast(&guest->changed);
+  pthread_mutex_unlock(&guest->mutex);
 }
 
 static void destroy(void* user) {
@@ -200,6 +233,8 @@ static int make_tracker(struct guest* guest, tern_error** error) {
     guest->tracking = GUEST_MARKS;
   }
   if (guest->tracking == GUEST_UNTRACKED) return TERN_OK;
+  if (guest->tracking == GUEST_COUNTED)
+    return tern_tracker_write_protect(TERN_WRITE_PROTECT_SYNC, NULL, &guest->tracker, error);
   return tern_tracker_custom(&callbacks, &guest->tracker, error);
 }
 
@@ -214,6 +249,8 @@ static int make_machine(struct guest* guest, unsigned has, tern_error** error) {
       .pause_all = pause_all,
       .resume_all = resume_all,
       .set_stopped_state = set_state,
+      .vcpu_count = vcpu_count,
+      .hold_vcpu = hold_vcpu,
   };
   const tern_device_section device = {
       .size = sizeof device,
@@ -259,7 +296,11 @@ struct guest* guest_new(int state, enum guest_tracking tracking, unsigned has) {
   guest->ram = mmap(NULL, GUEST_RAM_PAGES * PAGE, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   pthread_mutex_init(&guest->mutex, NULL);
-  pthread_cond_init(&guest->changed, NULL);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&guest->changed, &monotonic);
+  pthread_condattr_destroy(&monotonic);
   if (guest->ram == MAP_FAILED) return NULL;
   if (state == TERN_RUN_STATE_RUNNING) {
     for (uint64_t page = 0; page < GUEST_PAGES; ++page)
@@ -272,6 +313,12 @@ struct guest* guest_new(int state, enum guest_tracking tracking, unsigned has) {
     return NULL;
   }
   if (pthread_create(&guest->thread, NULL, guest_main, guest) != 0) return NULL;
+  if (guest->tracking != GUEST_COUNTED) return guest;
+  pthread_mutex_lock(&guest->mutex);
+  while (guest->thread_id == 0) pthread_cond_wait(&guest->changed, &guest->mutex);
+  pthread_mutex_unlock(&guest->mutex);
+  if (tern_tracker_set_vcpu_threads(guest->tracker, &guest->thread_id, 1, NULL) != TERN_OK)
+    return NULL;
   return guest;
 }
 
@@ -310,6 +357,12 @@ void guest_resume(struct guest* guest) { resume_all(guest, NULL); }
 void guest_wait_rounds(struct guest* guest, uint64_t rounds) {
   const uint64_t until = __atomic_load_n(&guest->rounds, __ATOMIC_RELAXED) + rounds;
   while (__atomic_load_n(&guest->rounds, __ATOMIC_RELAXED) < until) sched_yield();
+}
+
+void guest_wait_held(struct guest* guest) {
+  pthread_mutex_lock(&guest->mutex);
+  while (guest->holds == 0) pthread_cond_wait(&guest->changed, &guest->mutex);
+  pthread_mutex_unlock(&guest->mutex);
 }
 
 void guest_wait_status(struct guest* guest, int status) {

@@ -9,12 +9,15 @@
 
 #include <pthread.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "tern/c/tern.h"
 
 enum { GUEST_PAGES = 256, GUEST_RAM_PAGES = 1024, GUEST_EVENTS = 64 };
 
-enum guest_tracking { GUEST_UNTRACKED, GUEST_WRITE_PROTECTED, GUEST_MARKS };
+/// The last tells which vCPU wrote.
+enum guest_tracking { GUEST_UNTRACKED, GUEST_WRITE_PROTECTED, GUEST_MARKS, GUEST_COUNTED };
 /// What a machine has besides: event callbacks (not for a control plane), a device that must be
 /// unplugged first and a network.
 enum { GUEST_TELLS_EVENTS = 1, GUEST_HAS_UNPLUG = 2, GUEST_HAS_NETWORK = 4 };
@@ -26,12 +29,15 @@ struct guest {
   enum guest_tracking tracking;
 
   pthread_t thread;
+  pid_t thread_id;
   pthread_mutex_t mutex;  // guards what follows, up to the device
   pthread_cond_t changed;
   int state;    // enum tern_run_state
   int writing;  // the thread is in a burst of writes
   int quit;
-  int events[GUEST_EVENTS];  // statuses as they were told
+  int holds;                   // how often the vCPU was held,
+  struct timespec held_until;  // CLOCK_MONOTONIC
+  int events[GUEST_EVENTS];    // statuses as they were told
   int event_count;
   int destroyed;  // how many tables were given back
   int fail_load;  // the device refuses
@@ -56,6 +62,8 @@ int guest_state(struct guest* guest);
 void guest_stop(struct guest* guest);
 void guest_resume(struct guest* guest);
 void guest_wait_rounds(struct guest* guest, uint64_t rounds);
+/// Blocks until its vCPU was held back.
+void guest_wait_held(struct guest* guest);
 /// Blocks until the status was told.
 void guest_wait_status(struct guest* guest, int status);
 /// Blocks until the network was told so many times where the guest is.

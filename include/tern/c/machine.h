@@ -342,7 +342,7 @@ typedef struct tern_vcpu_callbacks {
   /// The guest stays stopped, only the reason changes.
   void (*set_stopped_state)(void* user, int state);
   /// Throttling (auto-converge, dirty-limit); both or none. How many vCPUs hold_vcpu takes,
-  /// numbered from 0.
+  /// numbered from 0; the same at any time, asked first while the machine is created.
   uint32_t (*vcpu_count)(void* user);
   /// Takes the vCPU out of the guest as soon as possible and keeps it out for so many ns; it goes
   /// on by itself. Must not wait for that. A second hold takes the place of the first, counted from
@@ -425,6 +425,26 @@ typedef struct tern_machine tern_machine;
 TERN_C_API int tern_machine_create(const tern_machine_options* options, tern_machine** out,
                                    tern_error** error) TERN_NOTHROW;
 TERN_C_API void tern_machine_free(tern_machine* machine) TERN_NOTHROW;
+
+/// From now on vCPU `vcpu` (-1: every one) dirties at most so many MiB/s; 0 takes the limit away.
+/// The others are left alone. A migration with the capability dirty-limit sets them while it runs.
+/// Any thread. Errors: unsupported (the tracker cannot tell which vCPU wrote, or hold_vcpu is
+/// NULL), invalid_argument (no such vCPU), failed_precondition (a migration sets them),
+/// resource_exhausted, and those of the tracker.
+TERN_C_API int tern_machine_set_vcpu_dirty_limit(tern_machine* machine, int64_t vcpu,
+                                                 uint64_t mib_per_s,
+                                                 tern_error** error) TERN_NOTHROW;
+/// A vCPU with a limit.
+typedef struct tern_vcpu_dirty_limit {
+  uint32_t vcpu;
+  uint32_t reserved;      ///< 0
+  uint64_t limit_rate;    ///< MiB/s
+  uint64_t current_rate;  ///< MiB/s that it dirtied in the last period
+} tern_vcpu_dirty_limit;
+/// Returns how many vCPUs have a limit and fills `limits` (may be NULL) as far as it goes.
+TERN_C_API size_t tern_machine_vcpu_dirty_limits(const tern_machine* machine,
+                                                 tern_vcpu_dirty_limit* limits,
+                                                 size_t count) TERN_NOTHROW;
 
 /// The guest is stopped while this lives.
 typedef struct tern_pause_guard tern_pause_guard;

@@ -40,6 +40,7 @@ TEST(NullArguments, are_refused_by_every_function_that_can_fail) {
   EXPECT_REFUSAL(tern_tracker_set_vcpu_threads);
   EXPECT_REFUSAL(tern_kvm_dirty_ring_limit);
   EXPECT_REFUSAL(tern_kvm_dirty_ring_enable);
+  EXPECT_REFUSAL(tern_machine_set_vcpu_dirty_limit);
   EXPECT_REFUSAL(tern_dirty_rate_meter_create);
   EXPECT_REFUSAL(tern_dirty_rate_meter_start);
   EXPECT_REFUSAL(tern_dirty_rate_meter_report);
@@ -178,6 +179,7 @@ TEST(NullArguments, are_empty_and_0) {
   EXPECT_EQ(with_nothing(tern_tracker_counts_vcpus), 0);
   EXPECT_EQ(with_nothing(tern_tracker_vcpu_dirty_pages), 0u);
   EXPECT_EQ(with_nothing(tern_tracker_ring_full_exits), 0u);
+  EXPECT_EQ(with_nothing(tern_machine_vcpu_dirty_limits), 0u);
   EXPECT_EQ(with_nothing(tern_dirty_rate_meter_vcpus), 0u);
   EXPECT_EQ(with_nothing(tern_dirty_rate_meter_blocks), 0u);
   EXPECT_EQ(with_nothing(tern_threads_id), 0);
