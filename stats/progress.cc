@@ -197,7 +197,7 @@ void Progress::set_throttle_locked(uint32_t percent) noexcept {
   ThrottleStats& t = base_.throttle;
   if (percent == t.percent) return;
   const Nanoseconds now = clock_.now();
-  t.percent_ms += percent_ms(t.percent, now - throttled_since_);
+  t.percent_ms += percent_ms_since(now);
   throttled_since_ = now;
   t.percent = percent;
   t.highest_percent = std::max(t.highest_percent, percent);
@@ -205,6 +205,19 @@ void Progress::set_throttle_locked(uint32_t percent) noexcept {
   // changing its parameters.
   constexpr size_t kMaxSteps = 1000;
   if (t.course.size() < kMaxSteps) t.course.push_back({in_ms(now - began_.value_or(now)), percent});
+}
+
+uint64_t Progress::percent_ms_since(Nanoseconds now) const noexcept {
+  return guest_runs_ ? percent_ms(base_.throttle.percent, now - throttled_since_) : 0;
+}
+
+void Progress::set_guest_runs(bool runs) noexcept {
+  const MutexLock lock(mutex_);
+  if (runs == guest_runs_) return;
+  const Nanoseconds now = clock_.now();
+  base_.throttle.percent_ms += percent_ms_since(now);
+  throttled_since_ = now;
+  guest_runs_ = runs;
 }
 
 void Progress::set_never_touched(uint64_t bytes) noexcept {
@@ -230,7 +243,7 @@ StatsSnapshot Progress::snapshot() const noexcept {
   const MutexLock lock(mutex_);
   StatsSnapshot s = base_;
   s.taken_at = clock_.now();
-  s.throttle.percent_ms += percent_ms(s.throttle.percent, s.taken_at - throttled_since_);
+  s.throttle.percent_ms += percent_ms_since(s.taken_at);
   if (began_) s.total_time = in_ms((ended_ ? *ended_ : s.taken_at) - *began_);
   s.multifd_bytes = multifd_bytes();
   s.transferred = transferred.get() + s.multifd_bytes;

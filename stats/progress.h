@@ -69,6 +69,8 @@ class Progress {
   void set_throttle(uint32_t percent) noexcept TERN_EXCLUDES(mutex_);
   /// Without figures: its limits are gone.
   void set_dirty_limit(std::optional<DirtyLimitFigures> figures) noexcept TERN_EXCLUDES(mutex_);
+  /// Nobody is held back of a guest that stands still: its time does not count. Runs: the default.
+  void set_guest_runs(bool runs) noexcept TERN_EXCLUDES(mutex_);
   void set_never_touched(uint64_t bytes) noexcept TERN_EXCLUDES(mutex_);
 
   /// Closes a rate window if at least 100 ms passed since the last (QEMU's window): mbps,
@@ -86,7 +88,10 @@ class Progress {
   std::optional<Nanoseconds> ended_ TERN_GUARDED_BY(mutex_);
   void set_throttle_locked(uint32_t percent) noexcept TERN_REQUIRES(mutex_);
 
+  uint64_t percent_ms_since(Nanoseconds now) const noexcept TERN_REQUIRES(mutex_);
+
   Nanoseconds throttled_since_ TERN_GUARDED_BY(mutex_){0};
+  bool guest_runs_ TERN_GUARDED_BY(mutex_) = true;
   bool setup_over_ TERN_GUARDED_BY(mutex_) = false;
   Nanoseconds window_start_ TERN_GUARDED_BY(mutex_){0};
   uint64_t window_bytes_ TERN_GUARDED_BY(mutex_) = 0;

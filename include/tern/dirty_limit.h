@@ -77,7 +77,7 @@ class TERN_API DirtyLimit {
   virtual Result<void> begin_migration() noexcept = 0;
   /// The limit of every vCPU, and how often rates are measured, ms.
   virtual Result<void> limit_all(uint64_t mib_per_s, uint32_t period_ms) noexcept = 0;
-  /// Every vCPU is free again. Idempotent.
+  /// Every vCPU is free again, but for limits that were set before the migration. Idempotent.
   virtual void end_migration() noexcept = 0;
 };
 

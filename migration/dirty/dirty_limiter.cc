@@ -69,9 +69,11 @@ Result<void> DirtyLimiter::begin_migration() noexcept {
   if (migrating_) {
     return Error(ErrorCode::failed_precondition, "another migration sets the dirty limits");
   }
+  std::vector<VcpuDirtyLimit> before = query();
   // That it can be done is known only when it has been begun.
   TERN_TRY(start());
   migrating_ = true;
+  before_ = std::move(before);
   return {};
 }
 
@@ -89,6 +91,13 @@ void DirtyLimiter::end_migration() noexcept {
   if (!migrating_) return;
   migrating_ = false;
   stop();
+  for (const VcpuDirtyLimit& limit : std::exchange(before_, {})) {
+    const auto again = apply(limit.vcpu, limit.limit_rate);
+    if (again) continue;
+    log_.log(LogLevel::warning,
+             "the dirty limit of vCPU " + std::to_string(limit.vcpu) +
+                 " from before the migration is gone: " + again.error().message());
+  }
 }
 
 Result<void> DirtyLimiter::apply(std::optional<uint32_t> vcpu, uint64_t mib_per_s) noexcept {

@@ -58,6 +58,7 @@ class DirtyLimiter final : public DirtyLimit {
 
   Mutex control_mutex_;  // one change at a time; before mutex_
   bool migrating_ TERN_GUARDED_BY(control_mutex_) = false;
+  std::vector<VcpuDirtyLimit> before_ TERN_GUARDED_BY(control_mutex_);  // a migration took over
   std::thread thread_ TERN_GUARDED_BY(control_mutex_);
   std::unique_ptr<DirtyConsumer> view_;  // set while the thread runs
 

@@ -16,6 +16,8 @@ namespace {
 
 /// Smaller blocks are not sampled: firmware and tables, which are seldom written.
 constexpr uint64_t kSmallestSampled = 128 << 10;
+/// Who starts a measurement right after the last waits so long for its tracker.
+constexpr Milliseconds kSwitchOffTime{1000};
 constexpr std::array<std::string_view, 3> kModes = {"page-sampling", "dirty-ring", "dirty-bitmap"};
 
 double seconds(Nanoseconds time) noexcept { return std::chrono::duration<double>(time).count(); }
@@ -109,6 +111,10 @@ Result<void> RateMeter::start(const DirtyRateRequest& request) noexcept {
   if (report().status == DirtyRateReport::Status::measuring) {
     return Error(ErrorCode::failed_precondition, "the dirty rate is already being measured");
   }
+  if (!wait_idle(kSwitchOffTime)) {
+    return Error(ErrorCode::failed_precondition,
+                 "the tracker of the last dirty rate is still being switched off");
+  }
   if (request.window < DirtyRateRequest::kMinWindow ||
       request.window > DirtyRateRequest::kMaxWindow) {
     return Error(ErrorCode::invalid_argument,
@@ -132,6 +138,7 @@ Result<void> RateMeter::start(const DirtyRateRequest& request) noexcept {
     report_.samples_per_gib = sampling ? request.samples_per_gib : 0;
     report_.start = clock_.wall();
     report_.window = request.window;
+    busy_ = true;
   }
   auto thread = start_thread<std::jthread>(
       [this, request](const std::stop_token& stop) { run(request, stop); });
@@ -141,6 +148,7 @@ Result<void> RateMeter::start(const DirtyRateRequest& request) noexcept {
   }
   const std::lock_guard lock(mutex_);
   report_ = std::move(before);
+  busy_ = false;
   return std::move(thread).error();
 }
 
@@ -149,26 +157,41 @@ DirtyRateReport RateMeter::report() const noexcept {
   return report_;
 }
 
+bool RateMeter::wait_idle(Nanoseconds at_most) const noexcept {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, at_most, [this] { return !busy_; });
+}
+
 void RateMeter::wait() const noexcept {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return report_.status != DirtyRateReport::Status::measuring; });
+  changed_.wait(lock, [this] { return !busy_; });
 }
 
 void RateMeter::run(const DirtyRateRequest& request, const std::stop_token& stop) noexcept {
   const auto listed = threads_.enter("", "mig/dirty-rate");
   DirtyRateReport result = report();
+  // Stopped when the result is out: switching a tracker off may take a busy kernel seconds.
+  std::unique_ptr<DirtyConsumer> view;
+  if (request.mode != DirtyRateMode::page_sampling) view = harvester_->consumer();
   Result<void> measured =
       request.mode == DirtyRateMode::page_sampling ? sample(request, stop, result)
-      : request.mode == DirtyRateMode::dirty_ring  ? count_by_vcpu(request, stop, result)
-                                                   : count_pages(request, stop, result);
+      : request.mode == DirtyRateMode::dirty_ring  ? count_by_vcpu(*view, request, stop, result)
+                                                   : count_pages(*view, request, stop, result);
   if (!measured) {
     result.bytes_per_s.reset();
     result.error = measured.error().message();
     log_.log(LogLevel::warning, "dirty rate: " + result.error);
   }
   result.status = DirtyRateReport::Status::measured;
+  {
+    const std::lock_guard lock(mutex_);
+    report_ = std::move(result);
+    changed_.notify_all();
+  }
+  const auto stopped = view ? view->stop() : Result<void>();
+  if (!stopped) log_.log(LogLevel::warning, "dirty rate: " + stopped.error().message());
   const std::lock_guard lock(mutex_);
-  report_ = std::move(result);
+  busy_ = false;
   changed_.notify_all();
 }
 
@@ -226,38 +249,36 @@ Result<void> RateMeter::sample(const DirtyRateRequest& request, const std::stop_
   return {};
 }
 
-Result<void> RateMeter::count_pages(const DirtyRateRequest& request, const std::stop_token& stop,
-                                    DirtyRateReport& into) noexcept {
-  const auto view = harvester_->consumer();
+Result<void> RateMeter::count_pages(DirtyConsumer& view, const DirtyRateRequest& request,
+                                    const std::stop_token& stop, DirtyRateReport& into) noexcept {
   DirtyBitmap pages(blocks_);
-  TERN_TRY(view->start(blocks_));
+  TERN_TRY(view.start(blocks_));
   // Once and discarded: switching the tracker on takes its time in a large guest.
   const Nanoseconds begun = clock_.now();
-  (void)TERN_TRY(view->harvest(pages));
+  (void)TERN_TRY(view.harvest(pages));
   const Nanoseconds from = begun + (clock_.now() - begun) / 2;
   pages = DirtyBitmap(blocks_);
   TERN_TRY(sleep_until(from + request.window, stop));
   const Nanoseconds ended = clock_.now();
-  (void)TERN_TRY(view->harvest(pages));
+  (void)TERN_TRY(view.harvest(pages));
   into.window = ended + (clock_.now() - ended) / 2 - from;
   into.bytes_per_s = rate_of(pages.count(), into.window);
   for (size_t b = 0; b < pages.blocks(); ++b) {
     into.block_bytes_per_s.push_back(rate_of(pages.block(b).count(), into.window));
   }
-  return view->stop();
+  return {};
 }
 
-Result<void> RateMeter::count_by_vcpu(const DirtyRateRequest& request, const std::stop_token& stop,
-                                      DirtyRateReport& into) noexcept {
-  const auto view = harvester_->consumer();
+Result<void> RateMeter::count_by_vcpu(DirtyConsumer& view, const DirtyRateRequest& request,
+                                      const std::stop_token& stop, DirtyRateReport& into) noexcept {
   DirtyBitmap pages(blocks_);
-  TERN_TRY(view->start(blocks_));
-  (void)TERN_TRY(view->harvest(pages));
-  const std::vector<uint64_t> before = view->vcpu_dirty_pages();
+  TERN_TRY(view.start(blocks_));
+  (void)TERN_TRY(view.harvest(pages));
+  const std::vector<uint64_t> before = view.vcpu_dirty_pages();
   const Nanoseconds from = clock_.now();
   TERN_TRY(sleep_until(from + request.window, stop));
-  (void)TERN_TRY(view->harvest(pages));  // what the rings hold is counted now
-  const std::vector<uint64_t> after = view->vcpu_dirty_pages();
+  (void)TERN_TRY(view.harvest(pages));  // what the rings hold is counted now
+  const std::vector<uint64_t> after = view.vcpu_dirty_pages();
   into.window = clock_.now() - from;
   double all = 0;
   for (size_t vcpu = 0; vcpu < std::min(before.size(), after.size()); ++vcpu) {
@@ -265,7 +286,7 @@ Result<void> RateMeter::count_by_vcpu(const DirtyRateRequest& request, const std
     all += into.vcpu_bytes_per_s.back();
   }
   into.bytes_per_s = all;
-  return view->stop();
+  return {};
 }
 
 }  // namespace tern

@@ -34,10 +34,12 @@ class RateMeter final : public DirtyRateMeter {
   void run(const DirtyRateRequest& request, const std::stop_token& stop) noexcept;
   Result<void> sample(const DirtyRateRequest& request, const std::stop_token& stop,
                       DirtyRateReport& into) noexcept;
-  Result<void> count_pages(const DirtyRateRequest& request, const std::stop_token& stop,
-                           DirtyRateReport& into) noexcept;
-  Result<void> count_by_vcpu(const DirtyRateRequest& request, const std::stop_token& stop,
-                             DirtyRateReport& into) noexcept;
+  Result<void> count_pages(DirtyConsumer& view, const DirtyRateRequest& request,
+                           const std::stop_token& stop, DirtyRateReport& into) noexcept;
+  Result<void> count_by_vcpu(DirtyConsumer& view, const DirtyRateRequest& request,
+                             const std::stop_token& stop, DirtyRateReport& into) noexcept;
+  /// false: the last measurement, or the tracker after it, is not at its end yet.
+  bool wait_idle(Nanoseconds at_most) const noexcept;
   /// Until `when`. Errors: cancelled.
   Result<void> sleep_until(Nanoseconds when, const std::stop_token& stop) noexcept;
 
@@ -51,6 +53,7 @@ class RateMeter final : public DirtyRateMeter {
   mutable std::mutex mutex_;
   mutable std::condition_variable_any changed_;
   DirtyRateReport report_;  // with mutex_
+  bool busy_ = false;       // with mutex_: until the tracker is off again, too
   std::mutex start_mutex_;  // before mutex_: one start at a time
   std::jthread thread_;     // with start_mutex_
 };

@@ -13,14 +13,12 @@ constexpr auto kSetMembers =
     std::to_array<QapiMember>({{"cpu-index", &kInteger, true}, {"dirty-rate", &kUint64}});
 constexpr auto kCancelMembers = std::to_array<QapiMember>({{"cpu-index", &kInteger, true}});
 
-// No machine has so many: what does not fit is out of range like the rest.
-constexpr uint32_t kNoVcpu = UINT32_MAX;
-
-std::optional<uint32_t> vcpu_of(const Call& call) {
+Result<std::optional<uint32_t>> vcpu_of(const Call& call) {
   const auto index = call.arguments.find("cpu-index");
-  if (index == call.arguments.end()) return std::nullopt;
+  if (index == call.arguments.end()) return std::optional<uint32_t>();
   const auto number = index->get<int64_t>();
-  return number >= 0 && number < kNoVcpu ? static_cast<uint32_t>(number) : kNoVcpu;
+  if (number >= 0 && number <= UINT32_MAX) return std::optional(static_cast<uint32_t>(number));
+  return Error(ErrorCode::invalid_argument, "there is no vCPU " + std::to_string(number));
 }
 
 }  // namespace
@@ -36,7 +34,8 @@ Outcome set_limit(Call& call) {
         "dirty limits need vCPUs that can be held back and a tracker that tells which of them "
         "wrote: the KVM dirty ring, or write protection by faults");
   }
-  TERN_TRY(limit->set(vcpu_of(call), rate));
+  const auto vcpu = TERN_TRY(vcpu_of(call));
+  TERN_TRY(limit->set(vcpu, rate));
   return no_result();
 }
 
@@ -44,7 +43,8 @@ Outcome cancel_limit(Call& call) {
   DirtyLimit* limit = call.plane.machine.dirty_limit;
   // Where there can be no limit there is none left afterwards: no error, as in QEMU.
   if (limit == nullptr || !limit->available()) return no_result();
-  TERN_TRY(limit->cancel(vcpu_of(call)));
+  const auto vcpu = TERN_TRY(vcpu_of(call));
+  TERN_TRY(limit->cancel(vcpu));
   return no_result();
 }
 

@@ -2,6 +2,7 @@
 #include "migration/source/convergence.h"
 
 #include <string>
+#include <utility>
 
 #include "base/per_second.h"
 
@@ -65,6 +66,7 @@ Result<void> Convergence::looked(const Look& look) noexcept {
   told_dirtied_ += look.new_bytes;
   if (now - told_since_ > kTellPeriod) tell_rate(now);
   period_dirtied_ += look.new_bytes;
+  period_found_ += look.found_bytes;
   const bool period_over = looks_within_passes()
                                ? now - period_since_ >= ConvergenceTrigger::kPeriod
                                : now - period_since_ > ConvergenceTrigger::kQemuPeriod;
@@ -82,23 +84,23 @@ void Convergence::tell_rate(Nanoseconds now) noexcept {
 Result<void> Convergence::judge_period(Nanoseconds now, uint64_t sent_bytes) noexcept {
   const DirtyPeriod period{period_dirtied_, sent_bytes - period_sent_};
   const Nanoseconds time = now - period_since_;
+  // In the first pass hardly a page that is written was clean: for what the guest does, all count.
+  const uint64_t rate = per_second(std::exchange(period_found_, 0), time);
   period_dirtied_ = 0;
   period_sent_ = sent_bytes;
   period_since_ = now;
   if (!throttles()) return {};
-  if (throttle_.percent() == 0) untroubled_rate_ = per_second(period.dirtied, time);
+  if (throttle_.percent() == 0) untroubled_rate_ = rate;
   const uint32_t threshold =
       context_.live.throttle_trigger_threshold.load(std::memory_order_relaxed);
   if (!trigger_.judge(period, threshold)) return {};
   // Nobody can be held back who stands still already.
   if (context_.machine.vcpus->run_state() != RunState::running) return {};
-  if (throttle_.percent() >= kMuchThrottle && !said_useless_ &&
-      per_second(period.dirtied, time) > untroubled_rate_ / 10 * 9) {
+  if (throttle_.percent() >= kMuchThrottle && !said_useless_ && rate > untroubled_rate_ / 10 * 9) {
     said_useless_ = true;
     context_.log.log(LogLevel::warning,
-                     "throttling is not helping: the guest dirties " +
-                         std::to_string(per_second(period.dirtied, time) >> 20) + " MiB/s at " +
-                         std::to_string(throttle_.percent()) + "%, and dirtied " +
+                     "throttling is not helping: the guest dirties " + std::to_string(rate >> 20) +
+                         " MiB/s at " + std::to_string(throttle_.percent()) + "%, and dirtied " +
                          std::to_string(untroubled_rate_ >> 20) +
                          " MiB/s without. A longer downtime-limit or more bandwidth would");
   }
@@ -168,6 +170,7 @@ bool Convergence::qemu_would_look() const noexcept {
 }
 
 SwitchoverVerdict Convergence::decide(const Amount& amount) noexcept {
+  context_.progress.set_guest_runs(context_.machine.vcpus->run_state() == RunState::running);
   window_.look(amount.sent_bytes, context_.clock.now());
   const SwitchoverInput in = input(amount);
   just_looked_ = false;

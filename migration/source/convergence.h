@@ -34,7 +34,8 @@ class Convergence {
   void sent(const BandwidthEstimator::Stretch& stretch) noexcept { bandwidth_.add(stretch); }
 
   struct Look {
-    uint64_t new_bytes = 0;  ///< that were clean before
+    uint64_t new_bytes = 0;    ///< that were clean before
+    uint64_t found_bytes = 0;  ///< also those that were known to be dirty
     Nanoseconds took{0};
     uint64_t sent_bytes = 0;  ///< on the wire, since the beginning
   };
@@ -95,9 +96,10 @@ class Convergence {
   // The present period of the throttle.
   Nanoseconds period_since_{0};
   uint64_t period_dirtied_ = 0;
+  uint64_t period_found_ = 0;
   uint64_t period_sent_ = 0;
   // Whether throttling helps.
-  uint64_t untroubled_rate_ = 0;  ///< bytes/s dirtied before the first step
+  uint64_t untroubled_rate_ = 0;  ///< bytes/s written before the first step
   bool said_useless_ = false;
 };
 

@@ -284,6 +284,7 @@ Result<void> Precopy::look() noexcept {
   TERN_TRY(harvest());
   Convergence::Look look;
   look.new_bytes = pending_bytes() - before;
+  look.found_bytes = found_.count() * kTargetPageBytes;
   look.took = context_.clock.now() - start;
   look.sent_bytes = bytes_put();
   if (sender_.pending_bytes() == 0 || !convergence_.looks_within_passes()) begin_pass();

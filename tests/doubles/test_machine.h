@@ -166,9 +166,11 @@ class TestMachine final : public VcpuControl, public DeviceSection, public LogSi
     if (before == RunState::running) resume_all().ignore("a test double");
     return bad;
   }
+  /// Not for ever: a guest that stands still (a migration that failed) is a failure.
   void wait_rounds(uint64_t n) {
     const uint64_t until = rounds() + n;
-    while (rounds() < until) std::this_thread::yield();
+    while (rounds() < until && running()) std::this_thread::yield();
+    EXPECT_GE(rounds(), until) << "the guest does not run";
   }
 
   std::atomic<bool> fail_resume{false};

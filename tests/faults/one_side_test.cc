@@ -34,7 +34,9 @@ struct Writes {
 Writes writes_of_a_whole_run() {
   std::atomic<uint64_t> source_writes{0};
   std::atomic<uint64_t> destination_writes{0};
-  FaultyRun run(short_deadlines(), {.max_write_bytes = kWriteBytes, .writes = &source_writes},
+  Settings patient = short_deadlines();  // but for this one, which must get to its end
+  patient.stall_timeout = patient.final_timeout = 60000;
+  FaultyRun run(patient, {.max_write_bytes = kWriteBytes, .writes = &source_writes},
                 {.writes = &destination_writes});
   run.source->wait();
   run.destination->wait();

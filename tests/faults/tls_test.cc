@@ -51,7 +51,8 @@ Settings with_tls() {
   // Where a sanitizer makes TLS slow, a guest that writes all the time would wait for luck.
   settings.avail_switchover_bandwidth = uint64_t{1} << 40;
   settings.tls_creds = "t";
-  settings.stall_timeout = settings.handshake_timeout = settings.final_timeout = 10000;
+  settings.handshake_timeout = 10000;
+  settings.stall_timeout = settings.final_timeout = 60000;
   return settings;
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest that dirties faster than the link carries, under each throttle, to the end.
 
-With --compare BUILD_DIR instead of tests: the table of docs/convergence.md, the same boot sector under tern and
+With --compare BUILD_DIR instead of tests: the tables of docs/convergence.md, the same boot sector under tern and
 under QEMU with KVM, pair by pair (several minutes)."""
 import os
 import shutil
@@ -135,21 +135,20 @@ class DirtyLimits(unittest.TestCase):
 
 # ---- the comparison with QEMU, by hand
 
-RATE = 8000
-LINK = {"max_bandwidth": 16 * MIB, "downtime_limit": 300}
+LINK = 16 * MIB
 
 
-def ticks_per_page():
+def ticks_per_page(rate):
     with open("/proc/cpuinfo", encoding="ascii") as file:
         mhz = next(float(line.split(":")[1]) for line in file if line.startswith("cpu MHz"))
-    return int(mhz * 1e6 / RATE)
+    return int(mhz * 1e6 / rate)
 
 
-def qemu(directory, name, *extra):
+def qemu(directory, name, rate, *extra):
     """The boot sector, told by the block it looks for at 0x500 what tern-vmm tells it."""
     block = os.path.join(directory, "block")
     with open(block, "wb") as file:
-        file.write(struct.pack("<IIQQQII", 0x4E524554, 1, MIB, 32 * MIB // 4096, ticks_per_page(), 1, 1))
+        file.write(struct.pack("<IIQQQII", 0x4E524554, 1, MIB, 32 * MIB // 4096, ticks_per_page(rate), 1, 1))
         file.write(bytes(0x240 - file.tell()))
     boot = os.path.join(BUILD, "tools/vmm/guest/guest.bin")
     return Process([QEMU, "-enable-kvm", "-nodefaults", "-display", "none", "-machine", "pc", "-m", "64",
@@ -158,38 +157,61 @@ def qemu(directory, name, *extra):
                     "-qmp", f"unix:{directory}/{name}.qmp,server=on,wait=off", *extra], directory, name)
 
 
-def one(what):
-    """One migration; (percent times seconds, seconds in all, downtime in ms)."""
-    program, machine, capability, extra, parameters = what
+def one(program, rate, capabilities=(), extra=(), **parameters):
+    """One migration of the guest: the last query-migrate, and percent times seconds of the throttle."""
     with tempfile.TemporaryDirectory() as directory:
-        make = qemu if program == "qemu" else lambda d, n, *x: tern(d, n, machine, RATE, *x)
-        with make(directory, "dst", "-incoming" if program == "qemu" else "--incoming", f"unix:{directory}/m"), \
-                make(directory, "src", *extra) as source:
+        make = qemu if program == "qemu" else lambda d, n, r, *x: tern(d, n, program, r, *x)
+        with make(directory, "dst", rate, "-incoming" if program == "qemu" else "--incoming", f"unix:{directory}/m"), \
+                make(directory, "src", rate, *extra) as source:
             wait_filled(source.qmp, directory)
-            belief = {} if program == "qemu" else {"avail_switchover_bandwidth": LINK["max_bandwidth"]}
-            info, taken = migrate(source, directory, [capability], {**LINK, **belief, **parameters}, 300)
+            info, taken = migrate(source, directory, capabilities, {"max_bandwidth": LINK, **parameters}, 300)
             if program != "qemu":
                 taken = info["x-tern"]["throttle"]["percent-ms"] / 1000
-            return taken, info["total-time"] / 1000, info["downtime"]
+            return info, taken
 
 
-def compare(pairs=3):
-    rows = [("QEMU 7.2, KVM, auto-converge", ("qemu", "", "auto-converge", (), {})),
-            ("tern, KVM, auto-converge", ("tern", "kvm", "auto-converge", (), {})),
-            ("tern, threads, auto-converge", ("tern", "threads", "auto-converge", (), {})),
-            ("tern, threads, dirty-limit 5 MiB/s",
-             ("tern", "threads", "dirty-limit", ("--write-protect", "sync"), {"vcpu_dirty_limit": 5}))]
+def throttled(program, capability, extra=(), **parameters):
+    belief = {} if program == "qemu" else {"avail_switchover_bandwidth": LINK}
+    info, taken = one(program, 8000, [capability], extra, downtime_limit=300, **belief, **parameters)
+    return taken, info["total-time"] / 1000, info["downtime"]
+
+
+def not_throttled(program, rate, limit, **parameters):
+    info, _ = one(program, rate, downtime_limit=limit, **parameters)
+    ram = info["ram"]
+    return ram["dirty-sync-count"], info["total-time"] / 1000, ram["transferred"] / MIB, info["downtime"]
+
+
+def table(columns, rows, rounds=3):
+    """Every row in turn, and the medians. A row: its name, and what gives a tuple of figures."""
     results = {name: [] for name, _ in rows}
-    for _ in range(pairs):
+    for _ in range(rounds):
         for name, what in rows:
-            results[name].append(one(what))
+            results[name].append(what())
             print(f"# {name}: {results[name][-1]}", file=sys.stderr, flush=True)
-    print("| | percent times seconds of throttle | total s | downtime ms |\n|---|---|---|---|")
+    print(f"| | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
     for name, runs in results.items():
         cells = []
         for column in zip(*runs):
             cells.append(f"{statistics.median(column):.3g} ({min(column):.3g}..{max(column):.3g})")
         print(f"| {name} | " + " | ".join(cells) + " |")
+    print(flush=True)
+
+
+def compare():
+    sync = ("--write-protect", "sync")
+    table(["percent times seconds of throttle", "total s", "downtime ms"], [
+        ("QEMU 7.2, KVM, auto-converge", lambda: throttled("qemu", "auto-converge")),
+        ("tern, KVM, auto-converge", lambda: throttled("kvm", "auto-converge")),
+        ("tern, threads, auto-converge", lambda: throttled("threads", "auto-converge")),
+        ("tern, threads, dirty-limit 5 MiB/s", lambda: throttled("threads", "dirty-limit", sync, vcpu_dirty_limit=5))])
+    for rate, limit in ((1000, 30), (2000, 100), (3000, 300)):
+        print(f"{rate} pages/s, downtime-limit {limit} ms:\n")
+        table(["passes", "total s", "MiB sent", "downtime ms"], [
+            ("QEMU 7.2, KVM", lambda r=rate, m=limit: not_throttled("qemu", r, m)),
+            ("tern, KVM, as qemu-7.2",
+             lambda r=rate, m=limit: not_throttled("kvm", r, m, x_switchover_policy="qemu-7.2")),
+            ("tern, KVM", lambda r=rate, m=limit: not_throttled("kvm", r, m))])
 
 
 if __name__ == "__main__":

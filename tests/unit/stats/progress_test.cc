@@ -29,6 +29,25 @@ TEST(Progress, before_the_beginning_no_time_has_passed) {
   EXPECT_EQ(s.taken_at, f.clock.now());
 }
 
+TEST(Progress, a_throttle_counts_while_the_guest_runs) {
+  Fixture f;
+  f.progress.begin();
+  f.progress.set_throttle(50);
+  f.clock.advance(ms(100));
+  EXPECT_EQ(f.progress.snapshot().throttle.percent_ms, 5000u);
+  f.progress.set_guest_runs(false);
+  f.clock.advance(ms(1000));
+  EXPECT_EQ(f.progress.snapshot().throttle.percent_ms, 5000u);
+  EXPECT_EQ(f.progress.snapshot().throttle.percent, 50u);
+  f.progress.set_throttle(80);
+  f.clock.advance(ms(1000));
+  f.progress.set_guest_runs(true);
+  f.clock.advance(ms(10));
+  f.progress.set_throttle(0);
+  f.clock.advance(ms(1000));
+  EXPECT_EQ(f.progress.snapshot().throttle.percent_ms, 5800u);
+}
+
 TEST(Progress, total_time_runs_from_begin_to_end_and_then_stands_still) {
   Fixture f;
   f.progress.begin();

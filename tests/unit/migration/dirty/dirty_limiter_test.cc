@@ -154,7 +154,9 @@ TEST_F(DirtyLimiterTest, while_a_migration_sets_the_limits_nobody_else_does) {
   ASSERT_TRUE(limit->limit_all(3, 1000));
   EXPECT_EQ(limit->query().at(1).limit_rate, 3u);
   limit->end_migration();
-  EXPECT_TRUE(limit->query().empty()) << "also what was set before it";
+  ASSERT_EQ(limit->query().size(), 1u) << "what was set before it";
+  EXPECT_EQ(limit->query()[0].vcpu, 0u);
+  EXPECT_EQ(limit->query()[0].limit_rate, 7u);
   limit->end_migration();
   EXPECT_TRUE(limit->set(0, 5));
 }

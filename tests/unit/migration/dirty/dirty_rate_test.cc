@@ -36,6 +36,7 @@ class CountingTracker final : public DirtyTracker {
   }
   Result<void> stop() noexcept override {
     running = false;
+    stuck.wait(true);
     return fed_->stop();
   }
   void mark(size_t block, uint64_t offset, uint64_t bytes) noexcept override {
@@ -48,6 +49,7 @@ class CountingTracker final : public DirtyTracker {
   }
   std::atomic<bool> running = false;
   std::atomic<bool> fail = false;
+  std::atomic<bool> stuck = false;  // stop does not come back
   std::atomic<int> harvests = 0;
   std::atomic<uint64_t> written = 0;
 
@@ -202,6 +204,23 @@ TEST_F(DirtyRateTest, a_ring_counts_each_write_of_each_vcpu) {
   EXPECT_GT(report.vcpu_bytes_per_s[1], 0);
   EXPECT_EQ(report.bytes_per_s, report.vcpu_bytes_per_s[1]);
   EXPECT_LE(pages_of(report, *report.bytes_per_s), static_cast<double>(tracker.written) + 1);
+}
+
+TEST_F(DirtyRateTest, the_result_does_not_wait_until_the_tracker_is_off) {
+  CountingTracker tracker(false, "counting");
+  machine_.tracker = &tracker;
+  create();
+  tracker.stuck = true;
+  start(DirtyRateMode::dirty_bitmap);
+  while (meter_->report().status != Status::measured) std::this_thread::yield();
+  EXPECT_EQ(meter_->start({kShort, DirtyRateMode::dirty_bitmap, 0}).error().code(),
+            ErrorCode::failed_precondition);
+  EXPECT_TRUE(meter_->report().bytes_per_s) << "it is still there";
+  tracker.stuck = false;
+  tracker.stuck.notify_all();
+  meter_->wait();
+  start(DirtyRateMode::dirty_bitmap);
+  meter_->wait();
 }
 
 TEST_F(DirtyRateTest, a_tracker_that_fails_is_told_and_the_next_try_is_free) {

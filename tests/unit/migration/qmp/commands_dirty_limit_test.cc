@@ -58,10 +58,11 @@ TEST_F(DirtyLimitCommands, go_to_the_machines_limits) {
 
 TEST_F(DirtyLimitCommands, a_number_that_is_no_vcpu_is_refused) {
   create_with_limit();
-  for (const int64_t index : {int64_t{4}, int64_t{-1}, INT64_MIN, INT64_MAX, int64_t{1} << 32}) {
-    EXPECT_EQ(desc("set-vcpu-dirty-limit", {{"dirty-rate", 9}, {"cpu-index", index}}),
-              "no such vCPU")
-        << index;
+  EXPECT_EQ(desc("set-vcpu-dirty-limit", {{"dirty-rate", 9}, {"cpu-index", 4}}), "no such vCPU");
+  for (const int64_t index : {int64_t{-1}, INT64_MIN, INT64_MAX, int64_t{1} << 32}) {
+    const std::string message = "there is no vCPU " + std::to_string(index);
+    EXPECT_EQ(desc("set-vcpu-dirty-limit", {{"dirty-rate", 9}, {"cpu-index", index}}), message);
+    EXPECT_EQ(desc("cancel-vcpu-dirty-limit", {{"cpu-index", index}}), message);
   }
   EXPECT_TRUE(limit.asked.empty());
 }
