@@ -6,6 +6,7 @@
 // bytes are v+1 … v+1, v … v.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
