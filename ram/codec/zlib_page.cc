@@ -105,6 +105,30 @@ Result<std::unique_ptr<PageDeflater>> make_page_deflater(uint32_t level) noexcep
   return std::unique_ptr<PageDeflater>(std::move(deflater));
 }
 
+namespace {
+
+std::string why(int status) noexcept {
+  switch (status) {
+    case ISAL_INVALID_BLOCK:
+      return "a block of it has no known kind";
+    case ISAL_INVALID_SYMBOL:
+      return "a code in it stands for nothing";
+    case ISAL_INVALID_LOOKBACK:
+      return "it refers to what is before its beginning";
+    case ISAL_INVALID_WRAPPER:
+    case ISAL_UNSUPPORTED_METHOD:
+      return "it has no zlib header";
+    case ISAL_NEED_DICT:
+      return "it wants a dictionary";
+    case ISAL_INCORRECT_CHECKSUM:
+      return "its checksum is wrong";
+    default:
+      return "inflate returned " + std::to_string(status);
+  }
+}
+
+}  // namespace
+
 struct PageInflater::State {
   inflate_state stream;
   // Room for more than a page, to see that there is no more. Not the page itself: the library takes
@@ -127,7 +151,7 @@ Result<void> PageInflater::inflate(std::span<const std::byte> payload,
   stream.next_out = state_->out.data();
   stream.avail_out = static_cast<uint32_t>(state_->out.size());
   const int status = isal_inflate(&stream);
-  if (status != ISAL_DECOMP_OK) return broken("inflate returned " + std::to_string(status));
+  if (status != ISAL_DECOMP_OK) return broken(why(status));
   const size_t got = state_->out.size() - stream.avail_out;
   if (got > page.size()) return broken("it holds more than a page");
   if (stream.block_state != ISAL_BLOCK_FINISH) return broken("the stream does not end");

@@ -84,7 +84,10 @@ void add_inspect(CLI::App& app, int& status) {
   command
       ->add_option("--ram-to", a->options.ram_directory,
                    "write the RAM that the stream adds up to into this directory, a file per block")
-      ->type_name("DIRECTORY");
+      ->type_name("DIRECTORY")
+      ->check([](const std::string& name) {
+        return name.empty() ? std::string("a directory is wanted") : std::string();
+      });
   command->add_option("--offset", a->options.first_offset,
                       "where the stream begins in FILE, in bytes");
   command

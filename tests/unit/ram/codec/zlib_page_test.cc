@@ -102,6 +102,10 @@ TEST(ZlibPage, what_is_not_one_complete_stream_of_one_page_is_refused) {
     longer.resize(good.size() + more);
     EXPECT_NE(fault(longer).find("left over"), std::string::npos) << more << fault(longer);
   }
+  EXPECT_NE(fault(Bytes(64, std::byte{0xff})).find("no zlib header"), std::string::npos);
+  Bytes damaged = good;
+  damaged.back() ^= std::byte{1};
+  EXPECT_NE(fault(damaged).find("its checksum is wrong"), std::string::npos) << fault(damaged);
   Bytes page = text_page();
   EXPECT_NE(fault(zlib_of(Bytes(page.begin(), page.end() - 1), 6)).find("4095 bytes, not a page"),
             std::string::npos);
