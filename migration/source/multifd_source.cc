@@ -167,6 +167,19 @@ void MultifdSource::set_pace(uint64_t bytes_per_s, uint64_t chunk, uint64_t pend
   }
 }
 
+uint64_t MultifdSource::queued() const noexcept {
+  const MutexLock lock(mutex_);
+  uint64_t bytes = 0;
+  for (const auto& lane : lanes_) {
+    for (size_t i = 0; i < lane->count; ++i) {
+      const Item& item = lane->queue[(lane->first + i) % kQueue];
+      if (!item.sync) bytes += item.batch.count * kTargetPageBytes;
+    }
+    bytes += lane->secured.channel->queued();
+  }
+  return bytes;
+}
+
 Result<void> MultifdSource::take(size_t block, PageRun run) noexcept {
   if (batch_.block != block) TERN_TRY(flush());
   batch_.block = block;

@@ -46,6 +46,9 @@ class MultifdSource final : public PageSink {
   Result<void> flush() noexcept TERN_EXCLUDES(mutex_);
   /// SYNC on every channel; returns when all have written it.
   Result<void> sync() noexcept TERN_EXCLUDES(mutex_);
+  /// Bytes of what was handed out that no channel has got rid of yet, here or in the kernel; at
+  /// most.
+  uint64_t queued() const noexcept TERN_EXCLUDES(mutex_);
   /// How fast all channels together may send (bytes/s, 0: no limit), how much is handed out at a
   /// time, and how much there is to send: pieces are as large as that allows, and small enough for
   /// each channel to get some.

@@ -15,6 +15,7 @@ constexpr uint64_t kPartBytes = 64u << 20;           // a section is at most thi
 constexpr Nanoseconds kPartTime = Milliseconds(50);  // or this (QEMU's limit for one iteration)
 constexpr Nanoseconds kIdleWait = Milliseconds(10);  // nothing to send, not yet allowed to switch
 constexpr uint64_t kFewBytes = 64 * kTargetPageBytes;
+constexpr Nanoseconds kShortestPoll{50'000};
 constexpr uint64_t kDrained = 64 * 1024;  // in a socket's queue: what is left is on its way
 constexpr size_t kRunsPerCommand = 2048;  // 32 KiB of payload, half of what be16 allows
 
@@ -327,9 +328,15 @@ Result<void> Precopy::send_part() noexcept {
 // how fast the link is shows only when the kernel has got rid of it. We would wait anyway.
 void Precopy::wait_until_drained(Nanoseconds at_most) noexcept {
   const Nanoseconds start = context_.clock.now();
-  while (link_.channel().queued() > kDrained && context_.clock.now() - start < at_most) {
-    context_.answers.sleep(Milliseconds(1));
+  Nanoseconds step = kShortestPoll;  // a fast link is not to look like one that takes a millisecond
+  while (queued() > kDrained && context_.clock.now() - start < at_most) {
+    context_.answers.sleep(step);
+    step = std::min<Nanoseconds>(2 * step, Milliseconds(1));
   }
+}
+
+uint64_t Precopy::queued() const noexcept {
+  return link_.channel().queued() + (multifd_ != nullptr ? multifd_->queued() : 0);
 }
 
 Result<void> Precopy::wait_for_rate() noexcept {

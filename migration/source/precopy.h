@@ -67,6 +67,7 @@ class Precopy {
   uint64_t bytes_put() const noexcept;
   Result<void> wait_for_rate() noexcept;
   void wait_until_drained(Nanoseconds at_most) noexcept;
+  uint64_t queued() const noexcept;
   void account() noexcept;
 
   SourceContext& context_;
