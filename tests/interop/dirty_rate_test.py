@@ -191,6 +191,43 @@ class Processes(Case):
         self.assertIn("measurements: mean", child.communicate(timeout=LONG)[0])
         self.assertEqual(child.returncode, 0)
 
+    def test_an_interrupt_before_there_is_a_figure_is_no_success(self):
+        writer = self.writer(64, 10, 0)
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            child = self.spawn([TERN, "dirty-rate", "--pid", str(writer.pid), *MEMORY, "--window", "1h"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.addCleanup(child.stdout.close)
+            self.addCleanup(child.stderr.close)
+            child.stdout.readline()
+            child.send_signal(number)
+            self.assertIn("interrupted", child.communicate(timeout=LONG)[1])
+            self.assertEqual(child.returncode, status)
+
+    def test_a_curve_that_is_cut_short_leaves_its_finished_windows(self):
+        for cut in ("interrupt", "end"):
+            patience = 0.2
+            while True:  # a busy machine may take any time for the first window
+                writer = self.writer(64, 10, 0)
+                chart = self.path(f"{cut}.svg")
+                child = self.spawn([TERN, "dirty-rate", "--pid", str(writer.pid), *MEMORY, "--curve", "0.01,0.02,1h",
+                                    "--json", "--svg", chart], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                self.addCleanup(child.stdout.close)
+                self.addCleanup(child.stderr.close)
+                time.sleep(patience)
+                if cut == "interrupt":
+                    child.send_signal(signal.SIGINT)
+                else:
+                    writer.kill()
+                out, err = child.communicate(timeout=LONG)
+                windows = json.loads(out)["windows"] if out else []
+                if len(windows) == 2:
+                    break
+                patience *= 2
+            self.assertEqual(child.returncode, 0 if cut == "interrupt" else 3, err)
+            self.assertEqual([window["window-ms"] for window in windows], [10, 20])
+            xml.etree.ElementTree.parse(chart)
+            writer.kill()
+
 
 class Ends(Case):
     def status(self, *words, expected, text, **more):
@@ -206,7 +243,7 @@ class Ends(Case):
 
     def test_help_lists_the_exit_statuses(self):
         text = run("--help").stdout
-        for status in range(8):
+        for status in (*range(8), 130, 143):
             self.assertRegex(text, rf"(?m)^  {status}  \w")
 
     def test_no_such_process(self):
@@ -274,6 +311,21 @@ class Ends(Case):
         writer = self.writer(16, 1, 0)
         self.status("--pid", str(writer.pid), *MEMORY, "--window", "50ms", "--svg", "/nowhere/chart.svg", expected=1,
                     text="/nowhere/chart.svg")
+
+    def test_output_that_cannot_be_written(self):
+        writer = self.writer(16, 1, 0)
+        words = [TERN, "dirty-rate", "--pid", str(writer.pid), *MEMORY, "--window", "50ms"]
+        # Without an end of its own: the first line that is not written ends it.
+        for more in ([], ["--json"], ["--csv"], ["--count", "0"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([*words, *more], stdout=full, stderr=subprocess.PIPE, text=True, timeout=LONG,
+                                      check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertEqual(done.stderr.count("standard output: "), 1, done.stderr)
+        closed = subprocess.run(["bash", "-c", '"$@" >&-', "-", *words], stderr=subprocess.PIPE, text=True, timeout=LONG,
+                                check=False)
+        self.assertEqual(closed.returncode, 1, closed.stderr)
+        self.assertIn("standard output: ", closed.stderr)
 
 
 class Servers(Case):

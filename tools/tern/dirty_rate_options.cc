@@ -27,6 +27,8 @@ constexpr std::array kStatuses{
     StatusRow{DirtyRateStatus::replaced, "the process has started another program (exec)"},
     StatusRow{DirtyRateStatus::nothing, "no memory to measure: none chosen, or a kernel thread"},
     StatusRow{DirtyRateStatus::unavailable, "this kernel or server does not have the mode"},
+    StatusRow{DirtyRateStatus::interrupted, "SIGINT came before anything was measured"},
+    StatusRow{DirtyRateStatus::terminated, "the same with SIGTERM"},
 };
 
 constexpr Nanoseconds kShortest = std::chrono::milliseconds(1);

@@ -28,6 +28,8 @@ enum class DirtyRateStatus : int {
   replaced = 5,
   nothing = 6,
   unavailable = 7,
+  interrupted = 130,  ///< as shells say it: 128 and the signal
+  terminated = 143,
 };
 DirtyRateStatus status_of(const Error& error) noexcept;
 /// The lines of --help about them.

@@ -118,7 +118,7 @@ TEST(DirtyRateOptions, each_end_has_its_exit_status_and_help_lists_them) {
   EXPECT_EQ(status(kNotAvailable), DirtyRateStatus::unavailable);
   EXPECT_EQ(status(0), DirtyRateStatus::failed);
   const std::string help = exit_status_help();
-  for (int i = 0; i <= 7; ++i) {
+  for (const int i : {0, 1, 2, 3, 4, 5, 6, 7, 130, 143}) {
     EXPECT_NE(help.find("\n  " + std::to_string(i) + "  "), std::string::npos) << i;
   }
 }
