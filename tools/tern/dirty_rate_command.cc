@@ -218,14 +218,15 @@ int measure_process(const DirtyRateOptions& options, int stop) {
 }
 
 int measure_server(const DirtyRateOptions& options, int stop) {
-  Result<QmpRateClient> client = QmpRateClient::connect(options.qmp);
+  Result<QmpRateClient> client = QmpRateClient::connect(options.qmp, stop);
+  if (!client && client.error().code() == ErrorCode::cancelled) return end_without_figures(stop);
   if (!client) return fail(client.error());
   Reporter reporter(options, {0, client->server(), options.qmp, {}});
   if (const Result<void> begun = reporter.begin(); !begun) return fail(begun.error());
   const QmpRateOptions rate_options{options.qmp_mode, options.measure.windows.front(),
                                     options.sample_pages};
   const auto once = [&]() -> Result<bool> {
-    const std::optional<QmpRate> rate = TERN_TRY(client->measure(rate_options, stop));
+    const std::optional<QmpRate> rate = TERN_TRY(client->measure(rate_options));
     if (!rate) return false;
     TERN_TRY(reporter.show(*rate));
     return true;
