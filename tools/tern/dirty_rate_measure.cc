@@ -320,6 +320,9 @@ void add_notes(ProcessMemory& memory, size_t children_before, Measurement& into)
          " child processes have memory of their own, which is "
          "not in the figures");
   }
+  if (memory.process().stopped()) {
+    note("it is stopped now, by a signal or a debugger, and writes nothing until it goes on");
+  }
   if (memory.remapped_bytes() > 0) {
     note("mappings of " + human_bytes(static_cast<double>(memory.remapped_bytes())) +
          " came or went meanwhile");
