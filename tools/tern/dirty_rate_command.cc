@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -95,7 +96,8 @@ class Reporter {
 
   Result<void> show(const QmpRate& rate) {
     if (rate.mib_per_s) {
-      add(rate.started, {*rate.mib_per_s, *rate.mib_per_s, *rate.mib_per_s});
+      const double value = *rate.mib_per_s;
+      add(rate.started, {value, rate.low.value_or(value), rate.high.value_or(value)});
     }
     chart_.subtitle = "mode " + rate.mode + ", window " + window_text(rate.window);
     return print(measurement_json(chart_.target, rate), measurement_csv(chart_.target, rate),
@@ -137,6 +139,13 @@ class Reporter {
     return {};
   }
 
+  // The last column stays free: a full line would wrap and could not be redrawn.
+  static size_t columns() {
+    winsize size{};
+    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 2) return 79;
+    return size.ws_col - 1u;
+  }
+
   void add(Nanoseconds at, Estimated rate) {
     values_.push_back(rate.value);
     chart_.points.push_back({at, rate});
@@ -152,7 +161,7 @@ class Reporter {
     } else if (!repeated_) {
       std::fputs(text.c_str(), stdout);
     } else if (live_) {
-      std::printf("\r\033[K%s", line.c_str());
+      std::printf("\r\033[K%s", line.substr(0, columns()).c_str());
     } else {
       std::printf("%s\n", line.c_str());
     }
@@ -262,7 +271,7 @@ void add_options(CLI::App& command, DirtyRateArguments& a) {
       ->capture_default_str();
   command.add_option("--window", a.window, "how long writes are gathered: 250ms, 1s, 2m")
       ->type_name("TIME")
-      ->capture_default_str();
+      ->default_str(std::string(kDefaultWindow));
   command
       .add_option("--curve", a.curve,
                   "several windows in one run: the writable working set (without a value: " +

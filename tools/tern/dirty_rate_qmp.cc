@@ -59,10 +59,17 @@ Result<QmpRate> read_dirty_rate(const Json& reply) noexcept {
   const std::optional<double> value = number_field(reply, "dirty-rate");
   if (!value) return Error(ErrorCode::peer_protocol, "query-dirty-rate: there is no dirty-rate");
   if (*value >= 0) rate.mib_per_s = *value;
-  // tern's own addition: the same before it was cut to whole MiB/s.
-  const std::optional<double> exact = number_field(field(reply, "x-tern"), "bytes-per-second");
-  if (rate.mib_per_s && exact && std::isfinite(*exact) && *exact >= 0) {
-    rate.mib_per_s = *exact / (1 << 20);
+  // tern's own addition: the same before it was cut to whole MiB/s, and its bounds.
+  const auto exact = [&](const char* name) -> std::optional<double> {
+    const std::optional<double> bytes = number_field(field(reply, "x-tern"), name);
+    if (!bytes || !std::isfinite(*bytes) || *bytes < 0) return std::nullopt;
+    return *bytes / (1 << 20);
+  };
+  if (rate.mib_per_s) {
+    rate.mib_per_s = exact("bytes-per-second").value_or(*rate.mib_per_s);
+    rate.low = exact("low");
+    rate.high = exact("high");
+    if (!rate.low || !rate.high || *rate.low > *rate.high) rate.low = rate.high = std::nullopt;
   }
   const Json& vcpus = field(reply, "vcpu-dirty-rate");
   if (vcpus.is_array()) {
@@ -154,6 +161,10 @@ Result<Json> QmpRateClient::arguments_for(const QmpRateOptions& options,
   } else {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(options.window);
     rate.window = seconds;
+    if (rate.window != options.window) {
+      rate.notes.push_back("the server takes whole seconds only: " +
+                           std::to_string(seconds.count()) + " s instead of the window asked for");
+    }
     arguments["calc-time"] = seconds.count();
   }
   return arguments;
@@ -179,6 +190,7 @@ Result<QmpRate> QmpRateClient::measure_to_end(const QmpRateOptions& options) noe
       QmpRate rate = TERN_TRY(read_dirty_rate(reply));
       rate.started = asked.started;
       rate.window = asked.window;
+      rate.notes = asked.notes;
       return rate;
     }
     if (system_clock().now() > limit) {

@@ -25,11 +25,15 @@ struct QmpRateOptions {
 struct QmpRate {
   Nanoseconds started{};            ///< since the Unix epoch, our clock
   std::optional<double> mib_per_s;  ///< none: the server found nothing to sample
+  // The bounds of a sampled rate, MiB/s: only a tern tells them.
+  std::optional<double> low;
+  std::optional<double> high;
   std::string mode;
   uint64_t sample_pages = 0;                      ///< per GiB
   Nanoseconds window{};                           ///< that was asked of the server
   Nanoseconds interval{};                         ///< that it says it measured
   std::vector<std::pair<int64_t, double>> vcpus;  ///< id, MiB/s: only in some modes
+  std::vector<std::string> notes;                 ///< what is not as it was asked for
 };
 
 /// One thread.

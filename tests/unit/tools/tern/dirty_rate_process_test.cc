@@ -64,12 +64,13 @@ TEST(DirtyRateProcess, a_thread_is_told_from_a_process) {
 }
 
 TEST(DirtyRateProcess, one_without_memory_is_a_kernel_thread) {
-  // In a container there is none.
   char name[16] = {};
   const int comm = ::open("/proc/2/comm", O_RDONLY | O_CLOEXEC);
   const ssize_t got = comm < 0 ? -1 : ::read(comm, name, sizeof(name) - 1);
   ::close(comm);
-  if (got <= 0 || std::string(name) != "kthreadd\n" || ::geteuid() != 0) GTEST_SKIP();
+  if (got <= 0 || std::string(name) != "kthreadd\n" || ::geteuid() != 0) {
+    GTEST_SKIP() << "needs root, outside a container: else there is no kernel thread to be seen";
+  }
   const Result<Process> process = Process::open(2);
   ASSERT_FALSE(process);
   EXPECT_EQ(process.error().sys_errno(), kNothingThere) << process.error().message();

@@ -67,6 +67,9 @@ TEST(DirtyRateQmp, a_server_that_counts_in_seconds_gets_whole_ones) {
   ASSERT_TRUE(rate) << rate.error().message();
   EXPECT_EQ((*rate)->mib_per_s, 36);
   EXPECT_EQ((*rate)->window, Ms(1000));
+  ASSERT_EQ((*rate)->notes.size(), 1u);
+  EXPECT_NE((*rate)->notes[0].find("1 s instead"), std::string::npos) << (*rate)->notes[0];
+  EXPECT_TRUE(client->measure({"", Ms(1000), 0})->value().notes.empty());
   EXPECT_EQ((*rate)->interval, Ms(1000));
   const std::vector<Json> requests = server.requests();
   EXPECT_EQ(requests[1].at("arguments"), Json({{"calc-time", 1}, {"sample-pages", 1024}}));
@@ -179,6 +182,17 @@ TEST(DirtyRateQmp, replies_are_checked) {
   const Result<QmpRate> of_tern = read_dirty_rate(
       {{"calc-time", 1}, {"dirty-rate", 1}, {"x-tern", {{"bytes-per-second", 1.5 * 1048576}}}});
   EXPECT_EQ(of_tern->mib_per_s, 1.5);
+  EXPECT_FALSE(of_tern->low || of_tern->high);
+  const auto bounds = [](const Json& low, const Json& high) {
+    return read_dirty_rate(
+               {{"calc-time", 1}, {"dirty-rate", 1}, {"x-tern", {{"low", low}, {"high", high}}}})
+        .value();
+  };
+  EXPECT_EQ(bounds(1 << 20, 2 << 20).low, 1.0);
+  EXPECT_EQ(bounds(1 << 20, 2 << 20).high, 2.0);
+  for (const QmpRate& odd : {bounds(2, 1), bounds(-1, 1), bounds("1", 2), bounds(1, nullptr)}) {
+    EXPECT_FALSE(odd.low || odd.high);
+  }
   const Result<QmpRate> odd = read_dirty_rate(
       {{"calc-time", 1}, {"dirty-rate", 1}, {"sample-pages", -7}, {"vcpu-dirty-rate", {1, "x"}}});
   ASSERT_TRUE(odd);
