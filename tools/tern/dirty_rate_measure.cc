@@ -329,7 +329,8 @@ void add_notes(ProcessMemory& memory, size_t children_before, Measurement& into)
   }
   if (!into.windows.empty() && into.windows.back().left_pages > 0) {
     note(size_text(static_cast<double>(into.windows.back().left_pages)) +
-         " were given back, unmapped or swapped out meanwhile: not in the figures");
+         " were given back, unmapped or swapped out meanwhile: what was written there since the "
+         "last look is not in the figures");
   }
   if (into.swapped_pages > 0) {
     note(size_text(static_cast<double>(into.swapped_pages)) +
