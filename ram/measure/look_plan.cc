@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ram/measure/look_plan.h"
 
+#include <algorithm>
+
 namespace tern {
 
 LookPlan::LookPlan(size_t parts, std::span<const Nanoseconds> windows) noexcept
@@ -29,6 +31,10 @@ LookPlan::Step LookPlan::next(Nanoseconds now) const noexcept {
 void LookPlan::did(const Step& step, Nanoseconds now) noexcept {
   if (step.kind == Step::Kind::first) first_.push_back(now);
   if (step.kind == Step::Kind::again) ++reached_[step.window];
+}
+
+size_t LookPlan::windows_done() const noexcept {
+  return static_cast<size_t>(std::count(reached_.begin(), reached_.end(), parts_));
 }
 
 }  // namespace tern

@@ -29,6 +29,8 @@ class LookPlan {
   Step next(Nanoseconds now) const noexcept;
   /// It was done; `now` is the moment of the look.
   void did(const Step& step, Nanoseconds now) noexcept;
+  /// How many windows, from the shortest on, have had all their looks.
+  size_t windows_done() const noexcept;
 
  private:
   std::vector<Nanoseconds> windows_;

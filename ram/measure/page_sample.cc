@@ -74,9 +74,17 @@ size_t PageSample::block_of(uint64_t page) const noexcept {
   return static_cast<size_t>(after - starts_.begin()) - 1;
 }
 
-PageSample::Sample PageSample::sample(uint64_t index) const noexcept {
+PageSample::State PageSample::state_after(uint64_t index, size_t window) const noexcept {
+  const Found& found = found_[index];
+  if (found.changed != kNever && found.changed <= window) return State::changed;
+  if (lost_.empty()) return found.remembered ? State::same : State::lost;
+  const std::vector<bool>& lost = lost_[std::min(window, lost_.size() - 1)];
+  return !lost.empty() && lost[index] ? State::lost : State::same;
+}
+
+PageSample::Sample PageSample::sample(uint64_t index, size_t window) const noexcept {
   const size_t block = block_of(pages_[index]);
-  return {block, pages_[index] - starts_[block], cell_pages(index), found_[index].state};
+  return {block, pages_[index] - starts_[block], cell_pages(index), state_after(index, window)};
 }
 
 Result<Nanoseconds> PageSample::look(size_t part, PageLooker& looker, const Clock& clock,
@@ -105,7 +113,7 @@ Result<void> PageSample::remember_part(size_t part, PageLooker& looker,
   remembered_[part] = TERN_TRY(look(part, looker, clock, std::span(looks).first(count)));
   for (size_t i = 0; i < count; ++i) {
     hashes_[index_of(part, i)] = looks[i].hash;
-    found_[index_of(part, i)] = {looks[i].seen ? State::same : State::lost, 0};
+    found_[index_of(part, i)] = {looks[i].seen, kNever};
   }
   return {};
 }
@@ -119,15 +127,18 @@ Result<void> PageSample::compare_part(size_t part, size_t window, PageLooker& lo
   const size_t count = part_pages(part);
   const Nanoseconds now = TERN_TRY(look(part, looker, clock, std::span(looks).first(count)));
   while (compared_.size() <= window) compared_.emplace_back(parts());
+  if (lost_.size() <= window) lost_.resize(window + 1);
   compared_[window][part] = now;
   for (size_t i = 0; i < count; ++i) {
     const uint64_t index = index_of(part, i);
+    Found& found = found_[index];
     // What was found changed stays so, whatever became of the page since.
-    if (found_[index].state != State::same) continue;
+    if (found.changed != kNever) continue;
     if (!looks[i].seen) {
-      found_[index] = {State::lost, static_cast<uint16_t>(window)};
-    } else if (looks[i].hash != hashes_[index]) {
-      found_[index] = {State::changed, static_cast<uint16_t>(window)};
+      if (lost_[window].empty()) lost_[window].resize(size());
+      lost_[window][index] = true;
+    } else if (!found.remembered || looks[i].hash != hashes_[index]) {
+      found.changed = static_cast<uint16_t>(window);
     }
   }
   return {};
@@ -139,7 +150,7 @@ void PageSample::add_to(SampleGroup& group, uint64_t index, size_t window) const
   if (at == Nanoseconds{}) return;  // this part was not
   const auto pages = static_cast<double>(cell_pages(index));
   const double seconds = std::chrono::duration<double>(at - remembered_[part]).count();
-  const State state = found_[index].window <= window ? found_[index].state : State::same;
+  const State state = state_after(index, window);
   group.samples += 1;
   group.pages += pages;
   group.spread += pages * (pages - 1);

@@ -54,7 +54,9 @@ class PageSample {
   static uint64_t count_per_gib(uint64_t pages, uint64_t per_gib) noexcept;
 
   /// The first look at all, and a later one. compare() may be called again: a page that was found
-  /// changed stays changed. Errors: those of the looker.
+  /// changed stays changed. One that was gone at an earlier look and is back counts by what it
+  /// holds now; one that was gone at the first look and came has been written. Errors: those of the
+  /// looker.
   Result<void> remember(PageLooker& looker, const Clock& clock) noexcept;
   Result<DirtyEstimate> compare(PageLooker& looker, const Clock& clock) noexcept;
 
@@ -75,20 +77,21 @@ class PageSample {
     size_t block;
     uint64_t page;
     uint64_t stands_for;  ///< pages
-    State state;          ///< after the last look
+    State state;          ///< after the window
   };
   uint64_t size() const noexcept { return pages_.size(); }
   /// All pages of all blocks.
   uint64_t population() const noexcept { return starts_.back(); }
-  /// index < size(); ascending by block and page.
-  Sample sample(uint64_t index) const noexcept;
+  /// index < size(); ascending by block and page. After the last look unless a window is named.
+  Sample sample(uint64_t index, size_t window = kMaxWindows) const noexcept;
 
  private:
-  // When a sample was found changed or lost: the window.
+  static constexpr uint16_t kNever = UINT16_MAX;
   struct Found {
-    State state = State::same;
-    uint16_t window = 0;
+    bool remembered = false;    // it was there at the first look
+    uint16_t changed = kNever;  // the window it was first found changed in
   };
+  State state_after(uint64_t index, size_t window) const noexcept;
   PageSample() = default;
   /// The sample with this number in a part.
   uint64_t index_of(size_t part, size_t number) const noexcept { return part + number * parts(); }
@@ -105,6 +108,7 @@ class PageSample {
   std::vector<Found> found_;
   std::vector<Nanoseconds> remembered_;             // by part
   std::vector<std::vector<Nanoseconds>> compared_;  // by window and part
+  std::vector<std::vector<bool>> lost_;             // by window and sample; empty: none
 };
 
 }  // namespace tern

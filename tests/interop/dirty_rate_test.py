@@ -4,15 +4,19 @@
 usage: dirty_rate_test.py BUILD_DIR
 """
 import csv
+import fcntl
 import json
 import os
 import pty
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 import xml.etree.ElementTree
@@ -165,6 +169,7 @@ class Processes(Case):
         self.assertEqual(len([line for line in lines if " dirty " in line]), 3)
         self.assertTrue(lines[-1].startswith("3 measurements: mean "), lines)
         ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 20, 0, 0))
         child = self.spawn([TERN, "dirty-rate", *words], stdout=theirs)
         os.close(theirs)
         text = b""
@@ -179,6 +184,8 @@ class Processes(Case):
         os.close(ours)
         self.assertEqual(child.wait(LONG), 0)
         self.assertEqual(text.count(b"\r\x1b[K"), 3)
+        for line in text.split(b"\r\x1b[K")[1:]:
+            self.assertEqual(len(line.split(b"\r\n")[0]), 19, text)  # cut to the terminal
 
     def test_an_interrupt_ends_it_with_what_was_measured(self):
         writer = self.writer(64, 10, 0)
@@ -190,6 +197,43 @@ class Processes(Case):
         child.send_signal(signal.SIGINT)
         self.assertIn("measurements: mean", child.communicate(timeout=LONG)[0])
         self.assertEqual(child.returncode, 0)
+
+    def test_an_interrupt_before_there_is_a_figure_is_no_success(self):
+        writer = self.writer(64, 10, 0)
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            child = self.spawn([TERN, "dirty-rate", "--pid", str(writer.pid), *MEMORY, "--window", "1h"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.addCleanup(child.stdout.close)
+            self.addCleanup(child.stderr.close)
+            child.stdout.readline()
+            child.send_signal(number)
+            self.assertIn("interrupted", child.communicate(timeout=LONG)[1])
+            self.assertEqual(child.returncode, status)
+
+    def test_a_curve_that_is_cut_short_leaves_its_finished_windows(self):
+        for cut in ("interrupt", "end"):
+            patience = 0.2
+            while True:  # a busy machine may take any time for the first window
+                writer = self.writer(64, 10, 0)
+                chart = self.path(f"{cut}.svg")
+                child = self.spawn([TERN, "dirty-rate", "--pid", str(writer.pid), *MEMORY, "--curve", "0.01,0.02,1h",
+                                    "--json", "--svg", chart], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                self.addCleanup(child.stdout.close)
+                self.addCleanup(child.stderr.close)
+                time.sleep(patience)
+                if cut == "interrupt":
+                    child.send_signal(signal.SIGINT)
+                else:
+                    writer.kill()
+                out, err = child.communicate(timeout=LONG)
+                windows = json.loads(out)["windows"] if out else []
+                if len(windows) == 2:
+                    break
+                patience *= 2
+            self.assertEqual(child.returncode, 0 if cut == "interrupt" else 3, err)
+            self.assertEqual([window["window-ms"] for window in windows], [10, 20])
+            xml.etree.ElementTree.parse(chart)
+            writer.kill()
 
 
 class Ends(Case):
@@ -203,16 +247,26 @@ class Ends(Case):
         self.status(expected=2, text="--pid and --qmp")
         self.status("--pid", "1", "--window", "never", expected=2, text="--window 'never'")
         self.status("--pid", "self", expected=2, text="--pid")
+        self.status("--pid", "0", expected=2, text="--pid '0'")
+        self.status("--pid", "1", "--count", "-1", expected=2, text="--count '-1'")
+        self.status("--pid", "1", "--curve", "--window", "1s", expected=2, text="--window and --curve")
 
     def test_help_lists_the_exit_statuses(self):
         text = run("--help").stdout
-        for status in range(8):
+        for status in (*range(8), 130, 143):
             self.assertRegex(text, rf"(?m)^  {status}  \w")
 
     def test_no_such_process(self):
         child = self.spawn(["true"])
         child.wait()
         self.status("--pid", str(child.pid), expected=3, text=f"there is no process {child.pid}")
+
+    def test_a_process_that_is_stopped(self):
+        writer = self.writer(64, 10, 0)
+        writer.send_signal(signal.SIGSTOP)
+        os.waitpid(writer.pid, os.WUNTRACED)
+        found = json.loads(run("--pid", str(writer.pid), *MEMORY, "--window", "50ms", "--json").stdout)
+        self.assertTrue([note for note in found["notes"] if "it is stopped" in note], found["notes"])
 
     def test_a_process_that_ends_meanwhile_leaves_what_was_measured(self):
         writer = self.writer(64, 10, 0)
@@ -275,6 +329,21 @@ class Ends(Case):
         self.status("--pid", str(writer.pid), *MEMORY, "--window", "50ms", "--svg", "/nowhere/chart.svg", expected=1,
                     text="/nowhere/chart.svg")
 
+    def test_output_that_cannot_be_written(self):
+        writer = self.writer(16, 1, 0)
+        words = [TERN, "dirty-rate", "--pid", str(writer.pid), *MEMORY, "--window", "50ms"]
+        # Without an end of its own: the first line that is not written ends it.
+        for more in ([], ["--json"], ["--csv"], ["--count", "0"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([*words, *more], stdout=full, stderr=subprocess.PIPE, text=True, timeout=LONG,
+                                      check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertEqual(done.stderr.count("standard output: "), 1, done.stderr)
+        closed = subprocess.run(["bash", "-c", '"$@" >&-', "-", *words], stderr=subprocess.PIPE, text=True, timeout=LONG,
+                                check=False)
+        self.assertEqual(closed.returncode, 1, closed.stderr)
+        self.assertIn("standard output: ", closed.stderr)
+
 
 class Servers(Case):
     def qemu(self):
@@ -292,11 +361,13 @@ class Servers(Case):
         child, path = self.qemu()
         found = self.measured("--qmp", path, "--window", "0.4", "--sample-pages", "1024")[0]
         self.assertEqual(set(found), {"tern", "target", "started", "mode", "sample-pages", "window-ms", "interval-ms",
-                                      "rate-mib-s", "vcpus"})
+                                      "rate-mib-s", "rate-low-mib-s", "rate-high-mib-s", "vcpus", "notes"})
         self.assertEqual(found["rate-mib-s"], 0)
         self.assertEqual(found["sample-pages"], 1024)
         self.assertIn("QEMU", found["target"]["server"])
         self.assertGreaterEqual(found["window-ms"], 400)
+        self.assertEqual(found["notes"] != [], found["window-ms"] != 400)
+        self.assertEqual(self.measured("--qmp", f"unix:{path}", "--window", "1s")[0]["rate-mib-s"], 0)
         refused = run("--qmp", path, "--sample-pages", "2")
         self.assertEqual(refused.returncode, 1, refused.stderr)
         self.assertIn("calc-dirty-rate", refused.stderr)
@@ -304,6 +375,18 @@ class Servers(Case):
         refused = run("--qmp", path, "--mode", "dirty-ring")
         self.assertEqual(refused.returncode, 7, refused.stderr)
         self.assertIsNone(child.poll(), "QEMU has ended")
+
+    def test_an_interrupt_while_the_server_hangs(self):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.path("hangs"))
+            listener.listen()
+            child = self.spawn([TERN, "dirty-rate", "--qmp", self.path("hangs")], stderr=subprocess.PIPE, text=True)
+            self.addCleanup(child.stderr.close)
+            connection = listener.accept()[0]  # and it is not greeted
+            self.addCleanup(connection.close)
+            child.send_signal(signal.SIGINT)
+            self.assertIn("interrupted", child.communicate(timeout=LONG)[1])
+            self.assertEqual(child.returncode, 130)
 
     def test_nobody_listens(self):
         done = run("--qmp", self.path("nobody"))

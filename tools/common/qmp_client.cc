@@ -32,6 +32,8 @@ int left_ms(SteadyClock::time_point until) noexcept {
 
 Error closed() noexcept { return {ErrorCode::channel, "QMP: the server closed the connection"}; }
 
+Error interrupted() noexcept { return {ErrorCode::cancelled, "QMP: interrupted"}; }
+
 // A connected socket, or -1 with errno.
 int try_connect(const sockaddr_un& address) noexcept {
   // Non-blocking: a server that serves another client leaves the queue full, and connect() would
@@ -87,6 +89,7 @@ Json parse_line(const std::string& line) noexcept {
 
 QmpClient::QmpClient(QmpClient&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
+      stop_(other.stop_),
       reply_deadline_(other.reply_deadline_),
       buffer_(std::move(other.buffer_)),
       scanned_(other.scanned_),
@@ -117,6 +120,7 @@ Result<QmpClient> QmpClient::connect(const std::string& path,
     const int fd = try_connect(address);
     if (fd >= 0) {
       QmpClient client(fd);
+      client.stop_ = options.stop;
       TERN_TRY(client.negotiate(path, options));
       return client;
     }
@@ -128,7 +132,9 @@ Result<QmpClient> QmpClient::connect(const std::string& path,
     };
     if (!may_come) return failure(ErrorCode::channel);
     if (left_ms(until) == 0) return failure(ErrorCode::timed_out);
-    ::poll(nullptr, 0, kRetryMs);  // a socket file that does not exist yet cannot be waited for
+    // A socket file that does not exist yet cannot be waited for.
+    pollfd stop{options.stop, POLLIN, 0};
+    if (::poll(&stop, 1, kRetryMs) > 0) return interrupted();
   }
 }
 
@@ -175,6 +181,17 @@ Result<Json> QmpClient::execute(const std::string& command, Json arguments, int 
   return std::move(reply["return"]);
 }
 
+// Waits for the server; false: until the moment nothing came.
+Result<bool> QmpClient::wait(short events, Moment until) noexcept {
+  while (true) {
+    std::array<pollfd, 2> polls{pollfd{fd_, events, 0}, pollfd{stop_, POLLIN, 0}};
+    const int ready = ::poll(polls.data(), polls.size(), left_ms(until));
+    if (ready < 0 && errno == EINTR) continue;
+    if (polls[1].revents != 0) return interrupted();
+    return ready != 0;
+  }
+}
+
 Result<void> QmpClient::send(std::string_view bytes, int fd) noexcept {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
   const auto until = SteadyClock::now() + reply_deadline_;
@@ -195,11 +212,9 @@ Result<void> QmpClient::send(std::string_view bytes, int fd) noexcept {
     const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
-      if (left_ms(until) == 0) {
+      if (!TERN_TRY(wait(POLLOUT, until))) {
         return Error(ErrorCode::timed_out, "QMP: the server does not read");
       }
-      pollfd waiting{fd_, POLLOUT, 0};
-      ::poll(&waiting, 1, left_ms(until));
       continue;
     }
     if (n < 0) return errno_error(ErrorCode::channel, "QMP: cannot send", errno);
@@ -223,10 +238,8 @@ Result<Json> QmpClient::read_message(Moment until) noexcept {
     if (buffer_.size() > kMaxLineBytes) {
       return Error(ErrorCode::peer_protocol, "QMP: the server sent a line of more than 64 MiB");
     }
-    pollfd waiting{fd_, POLLIN, 0};
-    const int ready = ::poll(&waiting, 1, left_ms(until));
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready == 0) return Error(ErrorCode::timed_out, "QMP: the server does not answer");
+    if (!TERN_TRY(wait(POLLIN, until)))
+      return Error(ErrorCode::timed_out, "QMP: the server does not answer");
     std::array<char, 65536> bytes;
     const ssize_t n = ::recv(fd_, bytes.data(), bytes.size(), 0);
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;

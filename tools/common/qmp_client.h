@@ -22,6 +22,7 @@ struct QmpConnectOptions {
   Ms wait_for_listener{0};  // connect again for so long while nobody listens
   Ms greeting{60000};       // until the server greets; one that has a client already does not
   bool oob = false;         // enable out-of-band execution
+  int stop = -1;            // a descriptor whose readability ends every wait: cancelled
 };
 
 /// One thread. Events that arrive while something else is awaited are collected in their order.
@@ -32,7 +33,8 @@ class QmpClient {
   /// Connects (trying again until `deadline` while nobody listens yet) and negotiates.
   /// Errors: invalid_argument (path), timed_out, channel, peer_protocol (no QMP greeting).
   static Result<QmpClient> connect(const std::string& path, Ms deadline) noexcept;
-  /// Errors as above, and unsupported: oob was asked for and is not offered.
+  /// Errors as above, and unsupported: oob was asked for and is not offered. With `stop` all calls
+  /// may fail with cancelled; the connection is then of no more use.
   static Result<QmpClient> connect(const std::string& path,
                                    const QmpConnectOptions& options) noexcept;
   QmpClient(QmpClient&& other) noexcept;
@@ -74,8 +76,10 @@ class QmpClient {
   Result<void> negotiate(const std::string& path, const QmpConnectOptions& options) noexcept;
   Result<Json> read_message(Moment until) noexcept;
   Result<void> send(std::string_view bytes, int fd) noexcept;
+  Result<bool> wait(short events, Moment until) noexcept;
 
   int fd_;
+  int stop_ = -1;
   Ms reply_deadline_{60000};
   std::string buffer_;
   size_t scanned_ = 0;  // bytes of buffer_ known to hold no end of line

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // tern dirty-rate: the command line, and the order of measuring, printing and waiting.
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -23,9 +25,18 @@
 namespace tern::tool {
 namespace {
 
-int fail(const Error& error) {
+void complain(const Error& error) {
   std::fprintf(stderr, "tern dirty-rate: %s\n", printable(error.message()).c_str());
+}
+
+int fail(const Error& error) {
+  complain(error);
   return static_cast<int>(status_of(error));
+}
+
+// Its errno is for people only: those of files must not be taken for what became of a process.
+Error cannot_write(const std::string& what, int error) {
+  return Error(ErrorCode::channel, what + ": " + std::strerror(error));
 }
 
 // SIGINT and SIGTERM end the measuring, not the program: what was measured is still printed.
@@ -37,9 +48,18 @@ Result<Fd> stop_signals() noexcept {
   if (::sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) {
     return errno_error(ErrorCode::internal, "sigprocmask", errno);
   }
-  Fd fd(::signalfd(-1, &signals, SFD_CLOEXEC));
+  Fd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) return errno_error(ErrorCode::internal, "signalfd", errno);
   return fd;
+}
+
+// The end of a measuring that was interrupted before there was a figure.
+int end_without_figures(int stop) {
+  signalfd_siginfo signal{};
+  const bool terminated = ::read(stop, &signal, sizeof(signal)) == sizeof(signal) &&
+                          signal.ssi_signo == static_cast<uint32_t>(SIGTERM);
+  std::fputs("tern dirty-rate: interrupted before anything was measured\n", stderr);
+  return static_cast<int>(terminated ? DirtyRateStatus::terminated : DirtyRateStatus::interrupted);
 }
 
 // Prints measurements as they come and keeps what the chart needs.
@@ -52,33 +72,36 @@ class Reporter {
     chart_.target = std::move(target);
   }
 
-  void begin() {
+  Result<void> begin() {
     if (options_.csv) std::fputs(csv_header().c_str(), stdout);
     if (!options_.csv && !options_.json) {
       std::printf("%s\n", target_line(chart_.target).c_str());
     }
-    std::fflush(stdout);
+    return flush();
   }
 
-  void show(const Measurement& measurement) {
+  bool measured() const noexcept { return measured_; }
+
+  Result<void> show(const Measurement& measurement) {
     const WindowResult& last = measurement.windows.back();
     const Estimated& rate = last.pages_per_s;
     add(measurement.started, {mib(rate.value), mib(rate.low), mib(rate.high)});
     chart_.windows = measurement.windows;
     chart_.regions = measurement.regions;
     chart_.subtitle = chart_subtitle(measurement);
-    print(measurement_json(chart_.target, measurement, options_.regions),
-          measurement_csv(chart_.target, measurement),
-          measurement_text(measurement, options_.regions), measurement_line(measurement));
+    return print(measurement_json(chart_.target, measurement, options_.regions),
+                 measurement_csv(chart_.target, measurement),
+                 measurement_text(measurement, options_.regions), measurement_line(measurement));
   }
 
-  void show(const QmpRate& rate) {
+  Result<void> show(const QmpRate& rate) {
     if (rate.mib_per_s) {
-      add(rate.started, {*rate.mib_per_s, *rate.mib_per_s, *rate.mib_per_s});
+      const double value = *rate.mib_per_s;
+      add(rate.started, {value, rate.low.value_or(value), rate.high.value_or(value)});
     }
     chart_.subtitle = "mode " + rate.mode + ", window " + window_text(rate.window);
-    print(measurement_json(chart_.target, rate), measurement_csv(chart_.target, rate),
-          measurement_text(rate), measurement_line(rate));
+    return print(measurement_json(chart_.target, rate), measurement_csv(chart_.target, rate),
+                 measurement_text(rate), measurement_line(rate));
   }
 
   // Writes the last line and the chart.
@@ -88,27 +111,49 @@ class Reporter {
       const std::string summary = summary_line(values_);
       if (!summary.empty()) std::printf("%s\n", summary.c_str());
     }
-    if (std::fflush(stdout) != 0) return errno_error(ErrorCode::channel, "standard output", errno);
+    const Result<void> flushed = flush();
+    TERN_TRY(write_chart());
+    return flushed;
+  }
+
+ private:
+  // Fails once: it is told then.
+  Result<void> flush() {
+    errno = 0;
+    const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+    if (!failed || broken_) return {};
+    broken_ = true;
+    return cannot_write("standard output", errno != 0 ? errno : EIO);
+  }
+
+  Result<void> write_chart() {
     if (options_.svg.empty() || chart_.points.empty()) return {};
     const std::string svg = rate_chart_svg(chart_);
     std::FILE* file = std::fopen(options_.svg.c_str(), "we");
-    if (file == nullptr) return errno_error(ErrorCode::channel, options_.svg, errno);
+    if (file == nullptr) return cannot_write(options_.svg, errno);
     const bool written = std::fwrite(svg.data(), 1, svg.size(), file) == svg.size();
     const int error = errno;
     if (std::fclose(file) != 0 || !written) {
-      return errno_error(ErrorCode::channel, options_.svg, written ? errno : error);
+      return cannot_write(options_.svg, written ? errno : error);
     }
     return {};
   }
 
- private:
+  // The last column stays free: a full line would wrap and could not be redrawn.
+  static size_t columns() {
+    winsize size{};
+    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 2) return 79;
+    return size.ws_col - 1u;
+  }
+
   void add(Nanoseconds at, Estimated rate) {
     values_.push_back(rate.value);
     chart_.points.push_back({at, rate});
   }
 
-  void print(const Json& json, const std::string& csv, const std::string& text,
-             const std::string& line) {
+  Result<void> print(const Json& json, const std::string& csv, const std::string& text,
+                     const std::string& line) {
+    measured_ = true;
     if (options_.json) {
       std::printf("%s\n", json_line(json).c_str());
     } else if (options_.csv) {
@@ -116,16 +161,18 @@ class Reporter {
     } else if (!repeated_) {
       std::fputs(text.c_str(), stdout);
     } else if (live_) {
-      std::printf("\r\033[K%s", line.c_str());
+      std::printf("\r\033[K%s", line.substr(0, columns()).c_str());
     } else {
       std::printf("%s\n", line.c_str());
     }
-    std::fflush(stdout);
+    return flush();
   }
 
   const DirtyRateOptions& options_;
   bool repeated_;
   bool live_;
+  bool measured_ = false;
+  bool broken_ = false;
   RateChart chart_;
   std::vector<double> values_;
 };
@@ -144,14 +191,13 @@ Result<void> repeat(const DirtyRateOptions& options, const Once& measure_once,
   return {};
 }
 
-// What was measured before an error is printed too.
-int end(Reporter& reporter, const Result<void>& measured) {
+// What was measured before an error is printed too. Nothing at all without one was interrupted.
+int end(Reporter& reporter, const Result<void>& measured, int stop) {
   const Result<void> finished = reporter.finish();
-  if (!finished) {
-    const int status = fail(finished.error());
-    if (measured) return status;
-  }
+  if (!finished && !measured) complain(finished.error());
   if (!measured) return fail(measured.error());
+  if (!finished) return fail(finished.error());
+  if (!reporter.measured()) return end_without_figures(stop);
   return static_cast<int>(DirtyRateStatus::measured);
 }
 
@@ -165,31 +211,33 @@ int measure_process(const DirtyRateOptions& options, int stop) {
   Result<ModeChoice> mode = choose_mode(options.mode, memory);
   if (!mode) return fail(mode.error());
   Reporter reporter(options, {options.pid, process->name(), {}, *mode});
-  reporter.begin();
+  if (const Result<void> begun = reporter.begin(); !begun) return fail(begun.error());
   Expectation expectation;
   const auto once = [&]() -> Result<bool> {
     const Measurement measurement =
         TERN_TRY(measure(*process, options.choice, mode->mode, options.measure, expectation, stop));
-    if (measurement.stopped) return false;
-    reporter.show(measurement);
-    return true;
+    if (measurement.windows.empty()) return false;
+    TERN_TRY(reporter.show(measurement));
+    if (measurement.failure) return Error(*measurement.failure);
+    return !measurement.stopped;
   };
   const Result<void> measured =
       repeat(options, once, [&](Nanoseconds until) { return process->wait(until, stop); });
-  return end(reporter, measured);
+  return end(reporter, measured, stop);
 }
 
 int measure_server(const DirtyRateOptions& options, int stop) {
-  Result<QmpRateClient> client = QmpRateClient::connect(options.qmp);
+  Result<QmpRateClient> client = QmpRateClient::connect(options.qmp, stop);
+  if (!client && client.error().code() == ErrorCode::cancelled) return end_without_figures(stop);
   if (!client) return fail(client.error());
   Reporter reporter(options, {0, client->server(), options.qmp, {}});
-  reporter.begin();
+  if (const Result<void> begun = reporter.begin(); !begun) return fail(begun.error());
   const QmpRateOptions rate_options{options.qmp_mode, options.measure.windows.front(),
                                     options.sample_pages};
   const auto once = [&]() -> Result<bool> {
-    const std::optional<QmpRate> rate = TERN_TRY(client->measure(rate_options, stop));
+    const std::optional<QmpRate> rate = TERN_TRY(client->measure(rate_options));
     if (!rate) return false;
-    reporter.show(*rate);
+    TERN_TRY(reporter.show(*rate));
     return true;
   };
   const auto wait = [&](Nanoseconds until) -> Result<bool> {
@@ -198,12 +246,14 @@ int measure_server(const DirtyRateOptions& options, int stop) {
     pollfd poll{stop, POLLIN, 0};
     return ::poll(&poll, 1, static_cast<int>(ms.count())) > 0;
   };
-  return end(reporter, repeat(options, once, wait));
+  return end(reporter, repeat(options, once, wait), stop);
 }
 
 int run(const DirtyRateArguments& arguments) {
   const Result<DirtyRateOptions> options = check_arguments(arguments);
   if (!options) return fail(options.error());
+  // A closed one would come to be a file that we open.
+  if (::fcntl(STDOUT_FILENO, F_GETFD) < 0) return fail(cannot_write("standard output", errno));
   const Result<Fd> stop = stop_signals();
   if (!stop) return fail(stop.error());
   return options->qmp.empty() ? measure_process(*options, stop->get())
@@ -221,7 +271,7 @@ void add_options(CLI::App& command, DirtyRateArguments& a) {
       ->capture_default_str();
   command.add_option("--window", a.window, "how long writes are gathered: 250ms, 1s, 2m")
       ->type_name("TIME")
-      ->capture_default_str();
+      ->default_str(std::string(kDefaultWindow));
   command
       .add_option("--curve", a.curve,
                   "several windows in one run: the writable working set (without a value: " +

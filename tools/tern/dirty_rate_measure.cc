@@ -88,11 +88,12 @@ class SamplingRun {
         looker_(memory, before.populated),
         // Part 0 is the census: which pages came and went.
         plan_(sample_.parts() + 1, windows),
-        results_(windows.size()) {
+        results_(windows.size()),
+        fresh_(windows.size()) {
     for (size_t i = 0; i < windows.size(); ++i) results_[i].window = windows[i];
   }
 
-  /// false: stopped.
+  /// false: stopped. Then, and after an error, too, results() has the windows that were finished.
   Result<bool> run(int stop) noexcept;
   std::vector<WindowResult> results() noexcept;
   std::vector<HotRegion> regions() noexcept;
@@ -102,7 +103,7 @@ class SamplingRun {
 
  private:
   Result<void> take(const LookPlan::Step& step) noexcept;
-  Result<void> compare_census(WindowResult& result) noexcept;
+  Result<void> compare_census(size_t window) noexcept;
 
   ProcessMemory& memory_;
   const Census& before_;
@@ -110,7 +111,7 @@ class SamplingRun {
   ProcessLooker looker_;
   LookPlan plan_;
   std::vector<WindowResult> results_;
-  PageRuns fresh_;
+  std::vector<PageRuns> fresh_;  // by window: pages that came into being
 };
 
 Result<bool> SamplingRun::run(int stop) noexcept {
@@ -134,7 +135,7 @@ Result<void> SamplingRun::take(const LookPlan::Step& step) noexcept {
       TERN_TRY(sample_.remember_part(step.part - 1, looker_, system_clock()));
     }
   } else if (step.part == 0) {
-    TERN_TRY(compare_census(results_[step.window]));
+    TERN_TRY(compare_census(step.window));
   } else {
     TERN_TRY(sample_.compare_part(step.part - 1, step.window, looker_, system_clock()));
   }
@@ -142,17 +143,21 @@ Result<void> SamplingRun::take(const LookPlan::Step& step) noexcept {
   return {};
 }
 
-Result<void> SamplingRun::compare_census(WindowResult& result) noexcept {
+Result<void> SamplingRun::compare_census(size_t window) noexcept {
   const Census now = TERN_TRY(memory_.census());
+  WindowResult& result = results_[window];
   // A page that was swapped in meanwhile need not have been written.
-  fresh_ = now.countable.without(before_.populated).without(before_.swapped);
-  result.new_pages = fresh_.pages();
+  fresh_[window] = now.countable.without(before_.populated).without(before_.swapped);
+  // As with samples: what was found written stays so, whatever became of it since.
+  if (window > 0) fresh_[window] = fresh_[window].with(fresh_[window - 1]);
+  result.new_pages = fresh_[window].pages();
   result.left_pages = before_.populated.without(now.populated).pages();
   result.interval = now.at - before_.at;
   return {};
 }
 
 std::vector<WindowResult> SamplingRun::results() noexcept {
+  results_.resize(plan_.windows_done());
   for (size_t i = 0; i < results_.size(); ++i) {
     WindowResult& result = results_[i];
     const DirtyEstimate estimate = sample_.estimate(i);
@@ -174,16 +179,29 @@ double SamplingRun::dirty_part() const noexcept {
 
 std::vector<HotRegion> SamplingRun::regions() noexcept {
   std::vector<HotRegion> regions = cut_regions(memory_, before_.populated);
+  if (plan_.windows_done() == 0) return regions;
+  const size_t last = plan_.windows_done() - 1;
   for (uint64_t i = 0; i < sample_.size(); ++i) {
-    const PageSample::Sample one = sample_.sample(i);
+    const PageSample::Sample one = sample_.sample(i, last);
     if (one.state != PageSample::State::changed) continue;
     HotRegion* region = region_of(regions, before_.populated.address(one.page));
     if (region != nullptr) region->dirty_pages += static_cast<double>(one.stands_for);
   }
   // A sample at the edge of a region stands for pages of the next one, too.
   for (HotRegion& region : regions) region.dirty_pages = std::min(region.dirty_pages, region.pages);
-  add_new_regions(memory_, fresh_, regions);
+  add_new_regions(memory_, fresh_[last], regions);
   return regions;
+}
+
+// Finished windows are kept whatever ended the measurement after them.
+Result<void> end_early(const Result<bool>& finished, Measurement& into) {
+  if (finished) {
+    into.stopped = !*finished;
+    return {};
+  }
+  if (into.windows.empty()) return Error(finished.error());
+  into.failure = finished.error();
+  return {};
 }
 
 uint64_t wanted_samples(const MeasureOptions& options, const Expectation& expectation,
@@ -225,13 +243,12 @@ Result<void> measure_by_sampling(ProcessMemory& memory, const MeasureOptions& op
   const uint64_t count = wanted_samples(options, expectation, into.populated_pages);
   SamplingRun run(memory, before, TERN_TRY(sampled(count)), options.windows);
   into.started = system_clock().wall();
-  if (!TERN_TRY(run.run(stop))) {
-    into.stopped = true;
-    return {};
-  }
-  expectation.dirty_part = run.dirty_part();
+  const Result<bool> finished = run.run(stop);
   into.samples = run.samples();
   into.windows = run.results();
+  TERN_TRY(end_early(finished, into));
+  if (into.windows.empty()) return {};
+  expectation.dirty_part = run.dirty_part();
   into.regions = run.regions();
   if (before.too_large > 0) {
     into.notes.push_back(std::to_string(before.too_large) +
@@ -251,13 +268,16 @@ Result<void> measure_by_soft_dirty(ProcessMemory& memory, const MeasureOptions& 
   into.cost.clearing = TERN_TRY(clear_soft_dirty(memory.process()));
   const Nanoseconds begin = system_clock().now() - into.cost.clearing / 2;
   Census written;
-  for (const Nanoseconds window : options.windows) {
-    if (TERN_TRY(memory.process().wait(begin + window, stop))) {
-      into.stopped = true;
-      into.windows.clear();
-      return {};
-    }
+  // One window; false: stopped.
+  const auto wait_and_look = [&](Nanoseconds window) -> Result<bool> {
+    if (TERN_TRY(memory.process().wait(begin + window, stop))) return false;
     written = TERN_TRY(memory.soft_dirty_census());
+    return true;
+  };
+  for (const Nanoseconds window : options.windows) {
+    const Result<bool> looked = wait_and_look(window);
+    TERN_TRY(end_early(looked, into));
+    if (into.stopped || into.failure) break;
     WindowResult result{.window = window, .interval = written.at - begin};
     const auto pages = static_cast<double>(written.populated.pages());
     const double rate = pages / std::max(seconds(result.interval), 1e-9);
@@ -266,9 +286,12 @@ Result<void> measure_by_soft_dirty(ProcessMemory& memory, const MeasureOptions& 
     result.new_pages = written.populated.without(before.populated).pages();
     into.windows.push_back(result);
   }
-  const Census after = TERN_TRY(memory.census());
-  into.windows.back().left_pages = before.populated.without(after.populated).pages();
-  into.regions = cut_regions(memory, after.populated);
+  if (into.windows.empty()) return {};
+  const Result<Census> after = memory.census();
+  if (!after && !into.failure) TERN_TRY(end_early(Error(after.error()), into));
+  const PageRuns& left = after ? after->populated : before.populated;
+  into.windows.back().left_pages = before.populated.without(left).pages();
+  into.regions = cut_regions(memory, left);
   for (HotRegion& region : into.regions) {
     region.dirty_pages = static_cast<double>(written.populated.number(region.end) -
                                              written.populated.number(region.start));
@@ -297,13 +320,17 @@ void add_notes(ProcessMemory& memory, size_t children_before, Measurement& into)
          " child processes have memory of their own, which is "
          "not in the figures");
   }
+  if (memory.process().stopped()) {
+    note("it is stopped now, by a signal or a debugger, and writes nothing until it goes on");
+  }
   if (memory.remapped_bytes() > 0) {
     note("mappings of " + human_bytes(static_cast<double>(memory.remapped_bytes())) +
          " came or went meanwhile");
   }
   if (!into.windows.empty() && into.windows.back().left_pages > 0) {
     note(size_text(static_cast<double>(into.windows.back().left_pages)) +
-         " were given back, unmapped or swapped out meanwhile: not in the figures");
+         " were given back, unmapped or swapped out meanwhile: what was written there since the "
+         "last look is not in the figures");
   }
   if (into.swapped_pages > 0) {
     note(size_text(static_cast<double>(into.swapped_pages)) +
@@ -323,6 +350,10 @@ void add_notes(ProcessMemory& memory, size_t children_before, Measurement& into)
   if (huge > 0) {
     note(human_bytes(static_cast<double>(huge)) +
          " are huge pages: each write to one counts as 2 MiB");
+  }
+  if (into.stopped || into.failure) {
+    note("the longer windows are missing: " +
+         std::string(into.stopped ? "interrupted" : into.failure->message()));
   }
   for (const WindowResult& window : into.windows) {
     if (seconds(window.interval) > 1.2 * seconds(window.window)) {
@@ -406,6 +437,7 @@ Result<Measurement> measure(Process& process, const MappingChoice& choice, RateM
   } else {
     TERN_TRY(measure_by_sampling(memory, options, expectation, stop, result));
   }
+  if (result.windows.empty()) return result;
   result.mappings = memory.areas().size();
   result.all_mappings = memory.chosen().all;
   add_notes(memory, children, result);

@@ -68,7 +68,9 @@ struct Measurement {
   size_t all_mappings = 0;
   Cost cost;
   std::vector<std::string> notes;  ///< what the figures do not show
-  bool stopped = false;            ///< interrupted: no windows
+  // What ended it before its last window; `windows` are those that were finished by then.
+  bool stopped = false;          ///< the user
+  std::optional<Error> failure;  ///< the process; there is at least one window then
 };
 
 /// What can be used on this process and why: mode is never automatic.
@@ -85,7 +87,7 @@ struct Expectation {
 };
 
 /// `stop` is a descriptor that becomes readable when the user wants to end. Errors: those of
-/// ProcessMemory.
+/// ProcessMemory, unless a window was finished.
 Result<Measurement> measure(Process& process, const MappingChoice& choice, RateMode mode,
                             const MeasureOptions& options, Expectation& expectation,
                             int stop) noexcept;

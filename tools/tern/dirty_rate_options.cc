@@ -27,6 +27,8 @@ constexpr std::array kStatuses{
     StatusRow{DirtyRateStatus::replaced, "the process has started another program (exec)"},
     StatusRow{DirtyRateStatus::nothing, "no memory to measure: none chosen, or a kernel thread"},
     StatusRow{DirtyRateStatus::unavailable, "this kernel or server does not have the mode"},
+    StatusRow{DirtyRateStatus::interrupted, "SIGINT came before anything was measured"},
+    StatusRow{DirtyRateStatus::terminated, "the same with SIGTERM"},
 };
 
 constexpr Nanoseconds kShortest = std::chrono::milliseconds(1);
@@ -66,8 +68,13 @@ Result<Nanoseconds> window_of(std::string_view option, std::string_view text) no
 Result<std::vector<Nanoseconds>> windows_of(const DirtyRateArguments& a) noexcept {
   std::vector<Nanoseconds> windows;
   if (a.curve.empty()) {
-    windows.push_back(TERN_TRY(window_of("--window", a.window)));
+    windows.push_back(
+        TERN_TRY(window_of("--window", a.window.value_or(std::string(kDefaultWindow)))));
     return windows;
+  }
+  if (a.window) {
+    return Error(ErrorCode::invalid_argument,
+                 "--window and --curve exclude each other: --curve " + a.curve + "," + *a.window);
   }
   for (std::string_view rest = a.curve; !rest.empty();) {
     const size_t comma = std::min(rest.find(','), rest.size());
@@ -82,11 +89,11 @@ Result<std::vector<Nanoseconds>> windows_of(const DirtyRateArguments& a) noexcep
 
 // What goes with what is measured.
 Result<void> check_target(const DirtyRateArguments& a) noexcept {
-  if ((a.pid != 0) == !a.qmp.empty()) {
+  if (a.pid.has_value() == !a.qmp.empty()) {
     return Error(ErrorCode::invalid_argument, "one of --pid and --qmp is needed");
   }
-  if (a.pid < 0 || a.pid > std::numeric_limits<pid_t>::max()) {
-    return wrong("--pid", std::to_string(a.pid), "no process has this number");
+  if (a.pid && (*a.pid < 1 || *a.pid > std::numeric_limits<pid_t>::max())) {
+    return wrong("--pid", std::to_string(*a.pid), "no process has this number");
   }
   if (!a.qmp.empty()) {
     const std::pair<bool, const char*> only_pid[] = {
@@ -102,6 +109,32 @@ Result<void> check_target(const DirtyRateArguments& a) noexcept {
     }
   } else if (a.sample_pages != 0 && a.samples != 0) {
     return Error(ErrorCode::invalid_argument, "--samples and --sample-pages exclude each other");
+  }
+  return {};
+}
+
+Result<void> check_numbers(const DirtyRateArguments& a) noexcept {
+  constexpr int64_t kMostCounts = 1'000'000'000;
+  constexpr int64_t kMostRegions = 1'000'000;
+  constexpr int64_t kPagesPerGib = 262144;
+  constexpr int64_t kMostSamples = PageSample::kMaxSamples;
+  const struct {
+    const char* option;
+    int64_t value;
+    int64_t least;
+    int64_t most;
+  } numbers[] = {
+      {"--count", a.count, 0, kMostCounts},
+      {"--samples", a.samples, 0, kMostSamples},
+      {"--sample-pages", a.sample_pages, 0, kPagesPerGib},
+      {"--max-samples", a.max_samples, 1, kMostSamples},
+      {"--seed", a.seed, 0, std::numeric_limits<int64_t>::max()},
+      {"--regions", a.regions, 0, kMostRegions},
+  };
+  for (const auto& [option, value, least, most] : numbers) {
+    if (value >= least && value <= most) continue;
+    return wrong(option, std::to_string(value),
+                 "must be " + std::to_string(least) + ".." + std::to_string(most));
   }
   return {};
 }
@@ -180,8 +213,10 @@ std::optional<uint64_t> parse_size(std::string_view text) noexcept {
 Result<DirtyRateOptions> check_arguments(const DirtyRateArguments& a) noexcept {
   TERN_TRY(check_target(a));
   DirtyRateOptions options;
-  options.pid = static_cast<pid_t>(a.pid);
-  options.qmp = a.qmp;
+  TERN_TRY(check_numbers(a));
+  options.pid = static_cast<pid_t>(a.pid.value_or(0));
+  // As QEMU's -qmp and migrate name a socket.
+  options.qmp = a.qmp.starts_with("unix:") ? a.qmp.substr(5) : a.qmp;
   TERN_TRY(read_mode(a, options));
   options.measure.windows = TERN_TRY(windows_of(a));
   const std::optional<Nanoseconds> interval = parse_duration(a.interval);
@@ -196,21 +231,13 @@ Result<DirtyRateOptions> check_arguments(const DirtyRateArguments& a) noexcept {
     return wrong("--precision", std::to_string(a.precision), "must be 0.1..100 percent");
   }
   options.measure.precision = a.precision / 100;
-  if (a.max_samples < 1 || a.max_samples > PageSample::kMaxSamples) {
-    return wrong("--max-samples", std::to_string(a.max_samples),
-                 "must be 1.." + std::to_string(PageSample::kMaxSamples));
-  }
-  if (a.samples > PageSample::kMaxSamples) {
-    return wrong("--samples", std::to_string(a.samples),
-                 "must be at most " + std::to_string(PageSample::kMaxSamples));
-  }
-  options.measure.samples = a.samples;
-  options.measure.max_samples = a.max_samples;
-  options.measure.samples_per_gib = a.qmp.empty() ? a.sample_pages : 0;
-  options.measure.seed = a.seed;
-  options.sample_pages = a.sample_pages;
-  options.count = a.count;
-  options.regions = a.regions;
+  options.measure.samples = static_cast<uint64_t>(a.samples);
+  options.measure.max_samples = static_cast<uint64_t>(a.max_samples);
+  options.sample_pages = static_cast<uint64_t>(a.sample_pages);
+  options.measure.samples_per_gib = a.qmp.empty() ? options.sample_pages : 0;
+  options.measure.seed = static_cast<uint64_t>(a.seed);
+  options.count = static_cast<uint64_t>(a.count);
+  options.regions = static_cast<uint64_t>(a.regions);
   if (a.json && a.csv) {
     return Error(ErrorCode::invalid_argument, "--json and --csv exclude each other");
   }

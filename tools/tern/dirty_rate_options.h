@@ -28,6 +28,8 @@ enum class DirtyRateStatus : int {
   replaced = 5,
   nothing = 6,
   unavailable = 7,
+  interrupted = 130,  ///< as shells say it: 128 and the signal
+  terminated = 143,
 };
 DirtyRateStatus status_of(const Error& error) noexcept;
 /// The lines of --help about them.
@@ -35,26 +37,28 @@ std::string exit_status_help();
 
 /// The words of the command line.
 struct DirtyRateArguments {
-  int64_t pid = 0;
+  std::optional<int64_t> pid;
   std::string qmp;
   std::string mode = "auto";
-  std::string window = "1s";
+  std::optional<std::string> window;
   std::string curve;  ///< empty: one window
   std::string interval = "0";
-  uint64_t count = 1;
+  int64_t count = 1;
   std::string min_region = "0";
   std::vector<std::string> globs;
   std::string regex;
   double precision = 5;
-  uint64_t samples = 0;
-  uint64_t sample_pages = 0;
-  uint64_t max_samples = 262144;
-  uint64_t seed = 0;
-  uint64_t regions = 10;
+  // Signed: what is below 0 shall be refused, not be very large.
+  int64_t samples = 0;
+  int64_t sample_pages = 0;
+  int64_t max_samples = 262144;
+  int64_t seed = 0;
+  int64_t regions = 10;
   bool json = false;
   bool csv = false;
   std::string svg;
 };
+inline constexpr std::string_view kDefaultWindow = "1s";
 inline constexpr std::string_view kDefaultCurve = "0.1,0.2,0.5,1,2,5";
 
 struct DirtyRateOptions {

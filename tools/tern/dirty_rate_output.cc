@@ -48,6 +48,19 @@ std::string server_rate(double mib_per_s) {
   return format("%.*f MiB/s", digits, mib_per_s);
 }
 
+std::string rate_text(const QmpRate& rate) {
+  if (!rate.mib_per_s) return "nothing could be sampled";
+  std::string text = server_rate(*rate.mib_per_s);
+  if (rate.low && rate.high && *rate.low < *rate.high) {
+    text += " (" + server_rate(*rate.low) + " to " + server_rate(*rate.high) + ")";
+  }
+  return text;
+}
+
+Json mib_json(const std::optional<double>& mib_per_s) {
+  return mib_per_s ? Json(rounded(*mib_per_s)) : Json(nullptr);
+}
+
 std::string clock_time(Nanoseconds wall) {
   const std::time_t at = std::chrono::duration_cast<std::chrono::seconds>(wall).count();
   std::tm local{};
@@ -188,11 +201,11 @@ std::string measurement_text(const QmpRate& rate) {
   if (rate.sample_pages > 0) text += format(", %" PRIu64 " pages per GiB", rate.sample_pages);
   text += format("\n%-9s%.3f s asked for, %.3f s measured\n", "interval", seconds(rate.window),
                  seconds(rate.interval));
-  text += rate.mib_per_s ? format("%-9s%s\n", "rate", server_rate(*rate.mib_per_s).c_str())
-                         : format("%-9snothing could be sampled\n", "rate");
+  text += format("%-9s%s\n", "rate", rate_text(rate).c_str());
   for (const auto& [id, value] : rate.vcpus) {
     text += format("%-9s%" PRId64 ": %.0f MiB/s\n", "vcpu", id, value);
   }
+  for (const std::string& note : rate.notes) text += format("%-9s%s\n", "note", note.c_str());
   return text;
 }
 
@@ -210,8 +223,7 @@ std::string measurement_line(const Measurement& m) {
 }
 
 std::string measurement_line(const QmpRate& rate) {
-  return clock_time(rate.started) + "  " +
-         (rate.mib_per_s ? server_rate(*rate.mib_per_s) : std::string("nothing could be sampled"));
+  return clock_time(rate.started) + "  " + rate_text(rate);
 }
 
 std::string summary_line(const std::vector<double>& values) {
@@ -275,8 +287,11 @@ Json measurement_json(const RateTarget& target, const QmpRate& rate) {
           {"sample-pages", rate.sample_pages},
           {"window-ms", rounded(milliseconds(rate.window))},
           {"interval-ms", rounded(milliseconds(rate.interval))},
-          {"rate-mib-s", rate.mib_per_s ? Json(rounded(*rate.mib_per_s)) : Json(nullptr)},
-          {"vcpus", vcpus}};
+          {"rate-mib-s", mib_json(rate.mib_per_s)},
+          {"rate-low-mib-s", mib_json(rate.low)},
+          {"rate-high-mib-s", mib_json(rate.high)},
+          {"vcpus", vcpus},
+          {"notes", rate.notes}};
 }
 
 std::string csv_header() {
@@ -300,11 +315,14 @@ std::string measurement_csv(const RateTarget& target, const Measurement& m) {
 }
 
 std::string measurement_csv(const RateTarget& target, const QmpRate& rate) {
-  const std::string value = rate.mib_per_s ? format("%.3f", *rate.mib_per_s) : "";
+  const auto value = [](const std::optional<double>& mib_per_s) {
+    return mib_per_s ? format("%.3f", *mib_per_s) : std::string();
+  };
   return format("%.3f,", seconds(rate.started)) + csv_text(target.socket) + "," +
          csv_text(rate.mode) +
-         format(",%.3f,%.3f,,,,%s,,,,,,\n", milliseconds(rate.window), milliseconds(rate.interval),
-                value.c_str());
+         format(",%.3f,%.3f,,,,%s,%s,%s,,,,\n", milliseconds(rate.window),
+                milliseconds(rate.interval), value(rate.mib_per_s).c_str(), value(rate.low).c_str(),
+                value(rate.high).c_str());
 }
 
 }  // namespace tern::tool

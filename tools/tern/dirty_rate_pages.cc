@@ -59,4 +59,17 @@ PageRuns PageRuns::without(const PageRuns& other) const noexcept {
   return left;
 }
 
+PageRuns PageRuns::with(const PageRuns& other) const noexcept {
+  PageRuns both;
+  size_t at = 0;
+  for (const PageRun& run : runs_) {
+    for (; at < other.runs_.size() && other.runs_[at].start < run.start; ++at) {
+      both.add(other.runs_[at].start, other.runs_[at].end);
+    }
+    both.add(run.start, run.end);
+  }
+  for (; at < other.runs_.size(); ++at) both.add(other.runs_[at].start, other.runs_[at].end);
+  return both;
+}
+
 }  // namespace tern::tool

@@ -32,6 +32,8 @@ class PageRuns {
 
   /// Pages of this set that are not in `other`.
   PageRuns without(const PageRuns& other) const noexcept;
+  /// Pages of either.
+  PageRuns with(const PageRuns& other) const noexcept;
 
  private:
   size_t run_behind(uint64_t address) const noexcept;

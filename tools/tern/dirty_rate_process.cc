@@ -63,15 +63,41 @@ Error refused(pid_t pid, int directory) noexcept {
   return error_of(kNotPermitted, refusal_text(pid, owner, ::geteuid(), ptrace_scope()));
 }
 
+// The first number behind "\nName:\t".
+template <typename Number>
+Number number_in_status(std::string_view status, std::string_view name, Number otherwise) noexcept {
+  const size_t at = status.find(name);
+  if (at == status.npos) return otherwise;
+  const std::string_view digits = status.substr(at + name.size());
+  std::from_chars(digits.data(), digits.data() + digits.size(), otherwise);
+  return otherwise;
+}
+
+// Of a thread that is not its process's first, which pidfd_open does not take.
+pid_t process_of_thread(pid_t tid) noexcept {
+  const std::string file = "/proc/" + std::to_string(tid) + "/status";
+  const Result<std::string> status = read_at(AT_FDCWD, file.c_str());
+  const pid_t process = status ? process_in_status(*status) : 0;
+  return process == tid ? 0 : process;
+}
+
+// How long the end of a process takes to be seen behind that of its memory.
+constexpr int kEndingMs = 200;
+
 }  // namespace
 
 uid_t owner_in_status(std::string_view status, uid_t otherwise) noexcept {
-  const size_t at = status.find("\nUid:\t");
-  if (at == status.npos) return otherwise;
-  const std::string_view digits = status.substr(at + 6);
-  uid_t owner = otherwise;
-  std::from_chars(digits.data(), digits.data() + digits.size(), owner);
-  return owner;
+  return number_in_status(status, "\nUid:\t", otherwise);
+}
+
+pid_t process_in_status(std::string_view status) noexcept {
+  return number_in_status(status, "\nTgid:\t", pid_t{0});
+}
+
+// Its name comes before, in brackets, and may have brackets itself.
+char state_in_stat(std::string_view stat) noexcept {
+  const size_t at = stat.rfind(") ");
+  return at == stat.npos || at + 2 >= stat.size() ? '?' : stat[at + 2];
 }
 
 std::string refusal_text(pid_t pid, uid_t owner, uid_t we, int ptrace_scope) noexcept {
@@ -105,11 +131,13 @@ Result<Process> Process::open(pid_t pid) noexcept {
   if (pid <= 0) return none();
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd) {
-    if (errno == ESRCH) return none();
-    if (errno == EINVAL) {
-      return error_of(kProcessGone, std::to_string(pid) + " is a thread, not a process");
+    const int error = errno;
+    if (error == ESRCH) return none();
+    if (const pid_t of = process_of_thread(pid); of != 0) {
+      return Error(ErrorCode::invalid_argument,
+                   std::to_string(pid) + " is a thread of " + process_text(of) + ", not a process");
     }
-    return errno_error(ErrorCode::unsupported, "pidfd_open", errno);
+    return errno_error(ErrorCode::unsupported, "pidfd_open", error);
   }
   const std::string path = "/proc/" + std::to_string(pid);
   Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -122,7 +150,13 @@ Result<Process> Process::open(pid_t pid) noexcept {
   if (!pagemap) {
     const int error = pagemap.error().sys_errno();
     if (error == EACCES || error == EPERM) return refused(pid, directory.get());
-    if (error == ESRCH) return none();
+    if (error == ESRCH) {
+      // No memory: it ends, has ended and is not waited for, or never had any.
+      pollfd ending{pidfd.get(), POLLIN, 0};
+      if (::poll(&ending, 1, kEndingMs) > 0) return none();
+      return error_of(kNothingThere,
+                      process_text(pid) + " has no memory of its own: a kernel thread");
+    }
     return std::move(pagemap).error().context(process_text(pid));
   }
   Process process(pid, std::move(pidfd), std::move(directory), std::move(pagemap).value());
@@ -165,7 +199,7 @@ Result<void> Process::check() noexcept {
   if (there.error().sys_errno() != ESRCH) return Error(there.error());
   // Its memory goes before its end can be seen: a moment decides which of the two it is.
   pollfd poll{pidfd_.get(), POLLIN, 0};
-  if (::poll(&poll, 1, 200) > 0) return gone();
+  if (::poll(&poll, 1, kEndingMs) > 0) return gone();
   return error_of(kProgramReplaced, process_text(pid_) + " (" + name_ +
                                         ") has started another program (exec): the memory that "
                                         "was measured is gone");
@@ -210,6 +244,12 @@ size_t Process::children() noexcept {
   const std::string file = "task/" + std::to_string(pid_) + "/children";
   const Result<std::string> text = read_at(directory_.get(), file.c_str());
   return text ? static_cast<size_t>(std::count(text->begin(), text->end(), ' ')) : 0;
+}
+
+bool Process::stopped() noexcept {
+  const Result<std::string> stat = read_at(directory_.get(), "stat");
+  const char state = stat ? state_in_stat(*stat) : '?';
+  return state == 'T' || state == 't';
 }
 
 Result<bool> Process::wait(Nanoseconds until, int stop) noexcept {

@@ -29,7 +29,8 @@ inline constexpr int kNotAvailable = EOPNOTSUPP;  ///< the kernel or server cann
 /// One thread.
 class Process {
  public:
-  /// Errors: kProcessGone, kNotPermitted, kNothingThere (a kernel thread).
+  /// Errors: kProcessGone, kNotPermitted, kNothingThere (a kernel thread), invalid_argument (the
+  /// number of a thread).
   static Result<Process> open(pid_t pid) noexcept;
 
   pid_t pid() const noexcept { return pid_; }
@@ -48,6 +49,8 @@ class Process {
   Result<size_t> copy(std::span<const MemoryRange> from, std::span<std::byte> into) noexcept;
   /// How many children it has; 0 if the kernel does not tell.
   size_t children() noexcept;
+  /// If a signal or a debugger holds it.
+  bool stopped() noexcept;
   /// Waits until `until` (of system_clock()), or until `stop` becomes readable: true then. Errors:
   /// kProcessGone as soon as it ends.
   Result<bool> wait(Nanoseconds until, int stop) noexcept;
@@ -70,6 +73,12 @@ class Process {
 
 /// Why looking at a process was refused, for people: whose it is, or what forbids it.
 std::string refusal_text(pid_t pid, uid_t owner, uid_t we, int ptrace_scope) noexcept;
+
+/// The state letter in /proc/PID/stat; '?' if there is none.
+char state_in_stat(std::string_view stat) noexcept;
+
+/// The process that a thread is of, out of /proc/TID/status; 0 if it cannot be found.
+pid_t process_in_status(std::string_view status) noexcept;
 
 /// The real user of a process, out of /proc/PID/status; our own if it cannot be found.
 uid_t owner_in_status(std::string_view status, uid_t otherwise) noexcept;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/tern/dirty_rate_qmp.h"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -19,11 +17,7 @@ constexpr Ms kPoll{20};
 constexpr Nanoseconds kLongestWindow = std::chrono::seconds(60);  // the servers' own limit
 // A server that says nothing of an end for so long beyond the window will not.
 constexpr Nanoseconds kPatience = std::chrono::seconds(60);
-
-bool readable(int fd) noexcept {
-  pollfd poll{fd, POLLIN, 0};
-  return fd >= 0 && ::poll(&poll, 1, 0) > 0;
-}
+constexpr Ms kGreeting{10000};
 
 std::string server_text(const Json& greeting) {
   const Json& version = field(field(greeting, "QMP"), "version");
@@ -65,10 +59,17 @@ Result<QmpRate> read_dirty_rate(const Json& reply) noexcept {
   const std::optional<double> value = number_field(reply, "dirty-rate");
   if (!value) return Error(ErrorCode::peer_protocol, "query-dirty-rate: there is no dirty-rate");
   if (*value >= 0) rate.mib_per_s = *value;
-  // tern's own addition: the same before it was cut to whole MiB/s.
-  const std::optional<double> exact = number_field(field(reply, "x-tern"), "bytes-per-second");
-  if (rate.mib_per_s && exact && std::isfinite(*exact) && *exact >= 0) {
-    rate.mib_per_s = *exact / (1 << 20);
+  // tern's own addition: the same before it was cut to whole MiB/s, and its bounds.
+  const auto exact = [&](const char* name) -> std::optional<double> {
+    const std::optional<double> bytes = number_field(field(reply, "x-tern"), name);
+    if (!bytes || !std::isfinite(*bytes) || *bytes < 0) return std::nullopt;
+    return *bytes / (1 << 20);
+  };
+  if (rate.mib_per_s) {
+    rate.mib_per_s = exact("bytes-per-second").value_or(*rate.mib_per_s);
+    rate.low = exact("low");
+    rate.high = exact("high");
+    if (!rate.low || !rate.high || *rate.low > *rate.high) rate.low = rate.high = std::nullopt;
   }
   const Json& vcpus = field(reply, "vcpu-dirty-rate");
   if (vcpus.is_array()) {
@@ -80,9 +81,13 @@ Result<QmpRate> read_dirty_rate(const Json& reply) noexcept {
   return rate;
 }
 
-Result<QmpRateClient> QmpRateClient::connect(const std::string& path) noexcept {
-  Result<QmpClient> client = QmpClient::connect(path, Ms(0));
+Result<QmpRateClient> QmpRateClient::connect(const std::string& path, int stop) noexcept {
+  QmpConnectOptions how;
+  how.greeting = kGreeting;
+  how.stop = stop;
+  Result<QmpClient> client = QmpClient::connect(path, how);
   if (!client) {
+    if (client.error().code() == ErrorCode::cancelled) return std::move(client).error();
     return Error(client.error().code(), client.error().message(), kProcessGone);
   }
   QmpRateClient rates(std::move(client).value());
@@ -156,13 +161,23 @@ Result<Json> QmpRateClient::arguments_for(const QmpRateOptions& options,
   } else {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(options.window);
     rate.window = seconds;
+    if (rate.window != options.window) {
+      rate.notes.push_back("the server takes whole seconds only: " +
+                           std::to_string(seconds.count()) + " s instead of the window asked for");
+    }
     arguments["calc-time"] = seconds.count();
   }
   return arguments;
 }
 
-Result<std::optional<QmpRate>> QmpRateClient::measure(const QmpRateOptions& options,
-                                                      int stop) noexcept {
+Result<std::optional<QmpRate>> QmpRateClient::measure(const QmpRateOptions& options) noexcept {
+  Result<QmpRate> rate = measure_to_end(options);
+  if (rate) return std::optional(std::move(rate).value());
+  if (rate.error().code() == ErrorCode::cancelled) return std::optional<QmpRate>();
+  return std::move(rate).error();
+}
+
+Result<QmpRate> QmpRateClient::measure_to_end(const QmpRateOptions& options) noexcept {
   QmpRate asked;
   const Json arguments = TERN_TRY(arguments_for(options, asked));
   TERN_TRY(allow_mode(options.mode));
@@ -175,13 +190,13 @@ Result<std::optional<QmpRate>> QmpRateClient::measure(const QmpRateOptions& opti
       QmpRate rate = TERN_TRY(read_dirty_rate(reply));
       rate.started = asked.started;
       rate.window = asked.window;
-      return std::optional(std::move(rate));
+      rate.notes = asked.notes;
+      return rate;
     }
     if (system_clock().now() > limit) {
       return Error(ErrorCode::timed_out, "the server is still measuring a minute after the window");
     }
     TERN_TRY(marked(client_.next_event(kPoll)));
-    if (readable(stop)) return std::optional<QmpRate>();
   }
 }
 

@@ -198,8 +198,16 @@ AxisScale nice_scale(double largest) noexcept {
 }
 
 std::string xml_text(std::string_view text) {
+  // What is no UTF-8 comes back from JSON as U+FFFD; the two characters of it that XML forbids
+  // besides control characters are made the same.
+  std::string valid = Json::parse(json_line(Json(printable(text)))).get<std::string>();
+  for (const char* forbidden : {"\xEF\xBF\xBE", "\xEF\xBF\xBF"}) {
+    for (size_t at = 0; (at = valid.find(forbidden, at)) != valid.npos; at += 3) {
+      valid.replace(at, 3, "\xEF\xBF\xBD");
+    }
+  }
   std::string out;
-  for (const char c : printable(text)) {
+  for (const char c : valid) {
     if (c == '&') {
       out += "&amp;";
     } else if (c == '<') {

@@ -67,6 +67,23 @@ TEST(LookPlan, overload_makes_first_looks_wait_and_loses_none) {
   for (const Nanoseconds interval : done.intervals) EXPECT_LE(interval, Ms(50));
 }
 
+TEST(LookPlan, a_window_is_done_when_all_parts_had_their_look) {
+  const std::vector<Nanoseconds> windows{Ms(1), Ms(5)};
+  LookPlan plan(2, windows);
+  std::string done;
+  for (Nanoseconds now{1000};;) {
+    const LookPlan::Step step = plan.next(now);
+    if (step.kind == Kind::done) break;
+    if (step.kind == Kind::wait) {
+      now = step.until;
+      continue;
+    }
+    plan.did(step, now);
+    done += std::to_string(plan.windows_done());
+  }
+  EXPECT_EQ(done, "000112");
+}
+
 TEST(LookPlan, nothing_to_look_at_is_done) {
   EXPECT_EQ(run(0, {Ms(1)}, Ms(1)).order, "");
   EXPECT_EQ(run(2, {}, Ms(1)).order, "f0 f1 ");

@@ -29,6 +29,7 @@ class Memory final : public PageLooker {
   }
   std::vector<uint64_t>& block(size_t index) { return hashes_[index]; }
   void lose(size_t block, uint64_t page) { lost_.insert({block, page}); }
+  void bring_back(size_t block, uint64_t page) { lost_.erase({block, page}); }
 
   Result<void> look(size_t block, std::span<const uint64_t> pages,
                     std::span<PageLook> looks) noexcept override {
@@ -147,6 +148,39 @@ TEST(PageSample, pages_that_cannot_be_looked_at_are_lost_and_not_dirty) {
   const Result<DirtyEstimate> got = sample.compare(memory, clock);
   EXPECT_EQ(got->changed, 8u);
   EXPECT_EQ(got->lost_pages, 2);
+}
+
+TEST(PageSample, a_page_that_was_gone_and_came_back_counts_by_what_it_holds) {
+  Memory memory({10});
+  memory.lose(0, 0);
+  PageSample sample = choose({10}, 10);
+  TestClock clock;
+  ASSERT_TRUE(sample.remember(memory, clock));
+  EXPECT_EQ(sample.sample(0).state, PageSample::State::lost);
+  memory.lose(0, 1);
+  memory.lose(0, 2);
+  clock.advance(kSecond);
+  const Result<DirtyEstimate> gone = sample.compare(memory, clock);
+  EXPECT_EQ(gone->changed, 0u);
+  EXPECT_EQ(gone->lost_pages, 3);
+  // 0 was not there before, 1 is another, 2 is as it was (it was swapped out).
+  for (uint64_t page = 0; page < 3; ++page) memory.bring_back(0, page);
+  memory.block(0)[1] = 8;
+  clock.advance(kSecond);
+  const Result<DirtyEstimate> back = sample.compare(memory, clock);
+  EXPECT_EQ(back->changed, 2u);
+  EXPECT_EQ(back->lost_pages, 0);
+  EXPECT_EQ(sample.estimate(0).changed, 0u);
+  EXPECT_EQ(sample.estimate(0).lost_pages, 3);
+  EXPECT_EQ(sample.sample(1, 0).state, PageSample::State::lost);
+  EXPECT_EQ(sample.sample(1).state, PageSample::State::changed);
+  EXPECT_EQ(sample.sample(2).state, PageSample::State::same);
+  memory.lose(0, 1);
+  memory.lose(0, 2);
+  clock.advance(kSecond);
+  const Result<DirtyEstimate> again = sample.compare(memory, clock);
+  EXPECT_EQ(again->changed, 2u);
+  EXPECT_EQ(again->lost_pages, 1);
 }
 
 TEST(PageSample, an_error_of_the_looker_ends_it) {

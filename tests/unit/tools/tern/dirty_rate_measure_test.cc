@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <thread>
+
 #include "tests/unit/tools/tern/dirty_rate_child.h"
 #include "tools/tern/dirty_rate_soft_dirty.h"
 
@@ -190,6 +192,47 @@ TEST(DirtyRateMeasure, a_stop_ends_it_without_figures) {
   EXPECT_TRUE(got->windows.empty());
   ::close(pipe[0]);
   ::close(pipe[1]);
+}
+
+// Measures a curve whose last window is never over, with an end `after` its beginning: of the
+// measuring, or of the process.
+Result<Measurement> run_cut_short(bool by_stop, Ms after) {
+  const ChildMemory memory(64);
+  Child child([&](int) { fill(memory, 64); });
+  EXPECT_TRUE(child.step());
+  Result<Process> process = Process::open(child.pid());
+  int pipe[2];
+  EXPECT_EQ(::pipe(pipe), 0);
+  std::thread ending([&] {
+    ::poll(nullptr, 0, static_cast<int>(after.count()));
+    if (!by_stop) child.end();
+    const ssize_t written = by_stop ? ::write(pipe[1], "", 1) : 1;
+    EXPECT_EQ(written, 1);
+  });
+  Result<Measurement> got =
+      run(*process, RateMode::page_sampling, {Ms(10), std::chrono::hours(1)}, pipe[0]);
+  ending.join();
+  ::close(pipe[0]);
+  ::close(pipe[1]);
+  return got;
+}
+
+TEST(DirtyRateMeasure, an_end_in_the_middle_of_a_curve_leaves_the_finished_windows) {
+  for (const bool by_stop : {true, false}) {
+    // On a busy machine the first window may take any time: then once more, with more patience.
+    Ms after{100};
+    Result<Measurement> got = run_cut_short(by_stop, after);
+    while (!got || got->windows.empty()) {
+      after *= 2;
+      got = run_cut_short(by_stop, after);
+    }
+    EXPECT_EQ(got->windows.size(), 1u);
+    EXPECT_EQ(got->windows[0].looks, 64u);
+    EXPECT_EQ(got->stopped, by_stop);
+    ASSERT_EQ(got->failure.has_value(), !by_stop);
+    EXPECT_EQ(got->failure ? got->failure->sys_errno() : kProcessGone, kProcessGone);
+    EXPECT_TRUE(has_note(*got, by_stop ? "interrupted" : "has ended"));
+  }
 }
 
 TEST(DirtyRateMeasure, memory_that_is_given_back_is_told_and_not_counted) {

@@ -74,6 +74,14 @@ TEST(DirtyRateOptions, what_does_not_go_together_is_refused_by_name) {
   EXPECT_NE(refused(of_pid(), [](A& a) { a.mode = "dirty-ring"; }).find("--mode"),
             std::string::npos);
   EXPECT_NE(refused(of_pid(), [](A& a) { a.pid = -5; }).find("--pid '-5'"), std::string::npos);
+  EXPECT_NE(refused(of_pid(), [](A& a) { a.pid = 0; }).find("--pid '0'"), std::string::npos);
+  EXPECT_NE(refused(of_pid(),
+                    [](A& a) {
+                      a.window = "1s";
+                      a.curve = kDefaultCurve;
+                    })
+                .find("--window and --curve"),
+            std::string::npos);
   EXPECT_NE(refused(of_pid(), [](A& a) { a.window = "0"; }).find("--window"), std::string::npos);
   EXPECT_NE(refused(of_pid(), [](A& a) { a.window = "25h"; }).find("--window"), std::string::npos);
   EXPECT_NE(refused(of_pid(), [](A& a) { a.curve = "1,,2"; }).find("--curve"), std::string::npos);
@@ -100,11 +108,33 @@ TEST(DirtyRateOptions, what_does_not_go_together_is_refused_by_name) {
             std::string::npos);
 }
 
+TEST(DirtyRateOptions, numbers_beyond_their_bounds_are_refused) {
+  using A = DirtyRateArguments;
+  const std::pair<const char*, int64_t A::*> numbers[] = {
+      {"--count", &A::count},
+      {"--samples", &A::samples},
+      {"--sample-pages", &A::sample_pages},
+      {"--max-samples", &A::max_samples},
+      {"--regions", &A::regions},
+  };
+  for (const auto& [option, number] : numbers) {
+    for (const int64_t value : {int64_t{-1}, int64_t{1'000'000'000'000}}) {
+      const std::string told = refused(of_pid(), [&, n = number](A& a) { a.*n = value; });
+      EXPECT_NE(told.find(option + (" '" + std::to_string(value) + "': must be ")), told.npos)
+          << told;
+    }
+  }
+  EXPECT_NE(refused(of_pid(), [](A& a) { a.seed = -1; }).find("--seed"), std::string::npos);
+}
+
 TEST(DirtyRateOptions, modes_of_a_server_are_its_own) {
   DirtyRateArguments arguments = of_qmp();
   EXPECT_EQ(check_arguments(arguments)->qmp_mode, "");
   arguments.mode = "dirty-ring";
   EXPECT_EQ(check_arguments(arguments)->qmp_mode, "dirty-ring");
+  EXPECT_EQ(check_arguments(arguments)->qmp, "/qmp");
+  arguments.qmp = "unix:/qmp";
+  EXPECT_EQ(check_arguments(arguments)->qmp, "/qmp");
 }
 
 TEST(DirtyRateOptions, each_end_has_its_exit_status_and_help_lists_them) {
@@ -118,7 +148,7 @@ TEST(DirtyRateOptions, each_end_has_its_exit_status_and_help_lists_them) {
   EXPECT_EQ(status(kNotAvailable), DirtyRateStatus::unavailable);
   EXPECT_EQ(status(0), DirtyRateStatus::failed);
   const std::string help = exit_status_help();
-  for (int i = 0; i <= 7; ++i) {
+  for (const int i : {0, 1, 2, 3, 4, 5, 6, 7, 130, 143}) {
     EXPECT_NE(help.find("\n  " + std::to_string(i) + "  "), std::string::npos) << i;
   }
 }

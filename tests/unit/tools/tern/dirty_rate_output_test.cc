@@ -83,6 +83,14 @@ TEST(DirtyRateOutput, a_servers_figures) {
   rate.mib_per_s = 36;
   EXPECT_TRUE(has(measurement_text(rate), "36 MiB/s"));
   EXPECT_TRUE(has(measurement_text(rate), "vcpu     0: 31 MiB/s"));
+  EXPECT_EQ(measurement_json({0, "QEMU", "/q", {}}, rate)["rate-low-mib-s"], nullptr);
+  rate.low = 35;
+  rate.high = 37.5;
+  rate.notes = {"whole seconds"};
+  EXPECT_TRUE(has(measurement_text(rate), "36 MiB/s (35 MiB/s to 37.5 MiB/s)"));
+  EXPECT_TRUE(has(measurement_text(rate), "note     whole seconds"));
+  EXPECT_EQ(measurement_json({0, "QEMU", "/q", {}}, rate)["rate-high-mib-s"], 37.5);
+  EXPECT_TRUE(has(measurement_csv({0, "QEMU", "/q", {}}, rate), ",36.000,35.000,37.500,"));
   EXPECT_TRUE(has(target_line({0, "QEMU 7.2.0", "/q", {}}), "/q: QEMU 7.2.0"));
 }
 

@@ -64,6 +64,10 @@ TEST(DirtyRatePages, what_one_set_has_that_another_has_not) {
       expected += there ? 1 : 0;
     }
     EXPECT_EQ(left.pages(), expected);
+    const PageRuns both = a.with(b);
+    in_a.insert(in_b.begin(), in_b.end());
+    EXPECT_EQ(both.pages(), in_a.size());
+    for (const uint64_t page : in_a) EXPECT_TRUE(both.contains(page * kPage));
   }
 }
 

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/tern/dirty_rate_process.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include <array>
 #include <cstring>
+#include <future>
+#include <string>
+#include <thread>
 
 #include "tests/unit/tools/tern/dirty_rate_child.h"
 
@@ -39,6 +44,48 @@ TEST(DirtyRateProcess, one_that_is_not_there_is_said_so) {
     ASSERT_FALSE(process) << none;
     EXPECT_EQ(process.error().sys_errno(), kProcessGone) << process.error().message();
   }
+}
+
+TEST(DirtyRateProcess, a_thread_is_told_from_a_process) {
+  std::promise<pid_t> tid;
+  std::promise<void> done;
+  std::thread thread([&] {
+    tid.set_value(static_cast<pid_t>(::syscall(SYS_gettid)));
+    done.get_future().wait();
+  });
+  const Result<Process> process = Process::open(tid.get_future().get());
+  done.set_value();
+  thread.join();
+  ASSERT_FALSE(process);
+  EXPECT_EQ(process.error().code(), ErrorCode::invalid_argument);
+  EXPECT_NE(process.error().message().find("a thread of process " + std::to_string(::getpid())),
+            std::string::npos)
+      << process.error().message();
+}
+
+TEST(DirtyRateProcess, one_without_memory_is_a_kernel_thread) {
+  char name[16] = {};
+  const int comm = ::open("/proc/2/comm", O_RDONLY | O_CLOEXEC);
+  const ssize_t got = comm < 0 ? -1 : ::read(comm, name, sizeof(name) - 1);
+  ::close(comm);
+  if (got <= 0 || std::string(name) != "kthreadd\n" || ::geteuid() != 0) {
+    GTEST_SKIP() << "needs root, outside a container: else there is no kernel thread to be seen";
+  }
+  const Result<Process> process = Process::open(2);
+  ASSERT_FALSE(process);
+  EXPECT_EQ(process.error().sys_errno(), kNothingThere) << process.error().message();
+}
+
+TEST(DirtyRateProcess, one_that_is_stopped_is_seen) {
+  const Child child([](int) {});
+  Result<Process> process = Process::open(child.pid());
+  ASSERT_TRUE(process);
+  EXPECT_FALSE(process->stopped());
+  ASSERT_EQ(::kill(child.pid(), SIGSTOP), 0);
+  ASSERT_EQ(::waitpid(child.pid(), nullptr, WUNTRACED), child.pid());
+  EXPECT_TRUE(process->stopped());
+  EXPECT_EQ(state_in_stat("7 (a) R (b)) t 1 2"), 't');
+  EXPECT_EQ(state_in_stat("7 (a"), '?');
 }
 
 TEST(DirtyRateProcess, its_end_is_told_by_every_call) {

@@ -45,6 +45,9 @@ TEST(DirtyRateSvg, panels_are_drawn_for_what_there_is) {
 TEST(DirtyRateSvg, names_cannot_break_out_of_the_text) {
   EXPECT_EQ(xml_text("a<b>&\"c\""), "a&lt;b&gt;&amp;&quot;c&quot;");
   EXPECT_EQ(xml_text("\x01").find('\x01'), std::string::npos);
+  EXPECT_EQ(xml_text("n\xFFm\xC3"), "n\xEF\xBF\xBDm\xEF\xBF\xBD");
+  EXPECT_EQ(xml_text("gr\xC3\xBC\xC3\x9F"), "gr\xC3\xBC\xC3\x9F");
+  EXPECT_EQ(xml_text("\xEF\xBF\xBF\xEF\xBF\xBE"), "\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 
 }  // namespace
