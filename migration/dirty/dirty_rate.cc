@@ -190,6 +190,7 @@ void RateMeter::run(const DirtyRateRequest& request, const std::stop_token& stop
   }
   const auto stopped = view ? view->stop() : Result<void>();
   if (!stopped) log_.log(LogLevel::warning, "dirty rate: " + stopped.error().message());
+  view.reset();  // nothing is touched any more when it is told that all is over
   const std::lock_guard lock(mutex_);
   busy_ = false;
   changed_.notify_all();

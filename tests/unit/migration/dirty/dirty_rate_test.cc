@@ -75,6 +75,11 @@ class DirtyRateTest : public testing::Test {
     meter_.reset();
     for (const RamBlock& block : blocks_) ::munmap(block.host, block.used_bytes);
   }
+  /// It outlives the meter, which may still be switching it off when the result is out.
+  CountingTracker& make_tracker(bool by_vcpu, std::string_view name) {
+    tracker_ = std::make_unique<CountingTracker>(by_vcpu, name);
+    return *tracker_;
+  }
   void create() {
     auto made = DirtyRateMeter::create(machine_);
     ASSERT_TRUE(made) << made.error().message();
@@ -90,6 +95,7 @@ class DirtyRateTest : public testing::Test {
       std::atomic_ref<uint64_t>(*cell).fetch_add(1);
     }
   }
+  std::unique_ptr<CountingTracker> tracker_;
   std::vector<RamBlock> blocks_;
   Machine machine_;
   std::unique_ptr<DirtyRateMeter> meter_;
@@ -164,7 +170,7 @@ TEST_F(DirtyRateTest, nothing_to_sample_is_no_rate) {
 }
 
 TEST_F(DirtyRateTest, the_bitmap_counts_each_page_once_and_by_block) {
-  CountingTracker tracker(false, "fed");
+  CountingTracker& tracker = make_tracker(false, "fed");
   machine_.tracker = &tracker;
   create();
   start(DirtyRateMode::dirty_bitmap);
@@ -186,7 +192,7 @@ TEST_F(DirtyRateTest, the_bitmap_counts_each_page_once_and_by_block) {
 }
 
 TEST_F(DirtyRateTest, a_ring_counts_each_write_of_each_vcpu) {
-  CountingTracker tracker(true, "kvm-ring");
+  CountingTracker& tracker = make_tracker(true, "kvm-ring");
   machine_.tracker = &tracker;
   create();
   const auto refused = meter_->start({kShort, DirtyRateMode::dirty_bitmap, 512});
@@ -207,7 +213,7 @@ TEST_F(DirtyRateTest, a_ring_counts_each_write_of_each_vcpu) {
 }
 
 TEST_F(DirtyRateTest, the_result_does_not_wait_until_the_tracker_is_off) {
-  CountingTracker tracker(false, "counting");
+  CountingTracker& tracker = make_tracker(false, "counting");
   machine_.tracker = &tracker;
   create();
   tracker.stuck = true;
@@ -224,7 +230,7 @@ TEST_F(DirtyRateTest, the_result_does_not_wait_until_the_tracker_is_off) {
 }
 
 TEST_F(DirtyRateTest, a_tracker_that_fails_is_told_and_the_next_try_is_free) {
-  CountingTracker tracker(false, "fed");
+  CountingTracker& tracker = make_tracker(false, "fed");
   tracker.fail = true;
   machine_.tracker = &tracker;
   create();
@@ -240,7 +246,7 @@ TEST_F(DirtyRateTest, a_tracker_that_fails_is_told_and_the_next_try_is_free) {
 }
 
 TEST_F(DirtyRateTest, it_measures_beside_another_user_of_the_tracker_and_takes_nothing_from_him) {
-  CountingTracker tracker(false, "fed");
+  CountingTracker& tracker = make_tracker(false, "fed");
   const auto harvester = DirtyHarvester::create(tracker, null_log());
   machine_.harvester = harvester.get();
   const auto migration = harvester->consumer();

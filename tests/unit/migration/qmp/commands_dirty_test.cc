@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -36,6 +37,7 @@ class DirtyCommands : public PlaneTest {
     return info;
   }
   void* at_;
+  const std::unique_ptr<DirtyTracker> tracker_ = make_fed_tracker();  // outlives the plane
 };
 
 TEST_F(DirtyCommands, before_the_first_request_nothing_is_known) {
@@ -99,8 +101,7 @@ TEST_F(DirtyCommands, sampling_tells_a_rate_with_its_bounds) {
 }
 
 TEST_F(DirtyCommands, the_bitmap_tells_a_rate_for_each_block) {
-  const auto tracker = make_fed_tracker();
-  machine_.tracker = tracker.get();
+  machine_.tracker = tracker_.get();
   create();
   ASSERT_EQ(value("calc-dirty-rate",
                   {{"calc-time", 50}, {"calc-time-unit", "millisecond"}, {"mode", "dirty-bitmap"}}),
