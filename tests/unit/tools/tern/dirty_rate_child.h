@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 
 namespace tern::tool::test {
@@ -33,8 +34,9 @@ class ChildMemory {
   ChildMemory& operator=(const ChildMemory&) = delete;
   std::byte* page(size_t index) const { return start_ + index * kChildPage; }
   size_t pages() const { return bytes_ / kChildPage; }
-  void touch(size_t index, int value) const {
-    *static_cast<volatile std::byte*>(page(index)) = static_cast<std::byte>(value);
+  /// Whoever counts up does not come by the same content again: a byte would, every 256th time.
+  void touch(size_t index, uint32_t value) const {
+    *reinterpret_cast<volatile uint32_t*>(page(index)) = value;
   }
 
  private:

@@ -21,8 +21,8 @@ constexpr Ms kWindow{300};
 
 // Writes pages [from, to) without end, each time otherwise.
 [[noreturn]] void write_pages(const ChildMemory& memory, size_t from, size_t to) {
-  for (int value = 2;; ++value) {
-    for (size_t page = from; page < to; ++page) memory.touch(page, value % 251);
+  for (uint32_t value = 2;; ++value) {
+    for (size_t page = from; page < to; ++page) memory.touch(page, value);
   }
 }
 
@@ -142,7 +142,7 @@ TEST(DirtyRateMeasure, large_memory_is_sampled_as_well_as_the_precision_asks) {
     if (step == 0) fill(memory, kPages);
     // All over the memory, so that it is no matter of regions.
     if (step == 0) return;
-    for (int value = 2;; ++value) {
+    for (uint32_t value = 2;; ++value) {
       for (size_t page = 0; page < kPages; page += 4) memory.touch(page + (page / 4 % 4), value);
     }
   });
