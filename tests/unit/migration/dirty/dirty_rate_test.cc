@@ -9,6 +9,8 @@
 
 #include <thread>
 
+#include "tests/doubles/manual_clock.h"
+
 namespace tern {
 namespace {
 
@@ -30,9 +32,10 @@ class CountingTracker final : public DirtyTracker {
     return started;
   }
   Result<uint64_t> harvest(DirtyBitmap& into) noexcept override {
+    auto added = fed_->harvest(into);
     ++harvests;
     harvests.notify_all();
-    return fed_->harvest(into);
+    return added;
   }
   Result<void> stop() noexcept override {
     running = false;
@@ -249,6 +252,8 @@ TEST_F(DirtyRateTest, it_measures_beside_another_user_of_the_tracker_and_takes_n
   CountingTracker& tracker = make_tracker(false, "fed");
   const auto harvester = DirtyHarvester::create(tracker, null_log());
   machine_.harvester = harvester.get();
+  test::ManualClock clock;  // the window is over when both have had their turn
+  machine_.clock = &clock;
   const auto migration = harvester->consumer();
   ASSERT_TRUE(migration->start(blocks_));
   tracker.mark(0, 0, 7 * kTargetPageBytes);
@@ -259,6 +264,10 @@ TEST_F(DirtyRateTest, it_measures_beside_another_user_of_the_tracker_and_takes_n
   DirtyBitmap sent(blocks_);
   ASSERT_TRUE(migration->harvest(sent));
   EXPECT_EQ(sent.count(), 16u);
+  while (meter_->report().status == Status::measuring) {
+    clock.advance(Milliseconds(100));  // again: it may not have looked at the clock yet
+    std::this_thread::yield();
+  }
   meter_->wait();
   const DirtyRateReport report = meter_->report();
   ASSERT_TRUE(report.bytes_per_s) << report.error;
